@@ -1,0 +1,38 @@
+# Everything is installed into .venv; nothing here needs root, except where a message says so.
+BIN := .venv/bin
+
+.PHONY: install run test check bench format lock clean
+
+install: .venv/installed
+
+.venv/installed: requirements.lock requirements-dev.lock pyproject.toml .cicd/install.sh
+	@PYTHON="$(PYTHON)" sh .cicd/install.sh
+	@touch $@
+
+run: install
+	@exec $(BIN)/python -m timer_local
+
+test: install
+	$(BIN)/python -m timer_db engines mysql mariadb
+	$(BIN)/pytest
+
+check: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: install
+	$(BIN)/python -m benchmarks
+
+format: install
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# Renew the locks after a change of dependencies in pyproject.toml.
+lock:
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-find-links --no-emit-index-url --no-header pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-find-links --no-emit-index-url --no-header --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+clean:
+	rm -rf .venv .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,65 @@
+"""`python -m timer_api`: the REST service until SIGTERM or Ctrl-C, then an orderly end.
+
+Ends with 0 when it was told to stop, 1 when it could not do its work, 2 when its settings are wrong.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+
+import uvicorn
+
+from timer_api.app import create_app
+from timer_api.settings import ApiSettings
+from timer_db.configuration import read_or_exit
+
+_KEEP_ALIVE_SECONDS = 75
+
+
+def main() -> int:
+    """Run the service; gives the exit code."""
+    settings = read_or_exit(ApiSettings)
+    logging.basicConfig(
+        level=settings.log_level,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    return _serve(settings)
+
+
+def _serve(settings: ApiSettings) -> int:
+    failures: list[str] = []
+
+    def on_fatal(reason: str) -> None:
+        failures.append(reason)
+        server.should_exit = True
+
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(settings, on_fatal),
+            host=settings.api_host,
+            port=settings.api_port,
+            loop="uvloop",
+            http="httptools",
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=settings.api_access_log,
+            server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=settings.api_stop_seconds,
+        )
+    )
+    # uvicorn raises the signal that stopped it once more at the end; that end is a good one.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    server.run()
+    for reason in failures:
+        sys.stderr.write(f"timer_api: {reason}\n")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,261 @@
+"""Problems as RFC 9457 has them: every answer that is no success, in one shape.
+
+`type` is a URN that never changes, for programs; `title` and `detail` are for people; `errors` names each
+field that is wrong by its path (`labels.env`, `retry.max_attempts`).
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, NamedTuple
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from timer_db.domain.errors import (
+    DatabaseError,
+    DatabaseUnavailable,
+    NameTaken,
+    NotCancellable,
+    TimerError,
+    TimerNotFound,
+)
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_SECONDS = 1
+ERRORS_MAX = 20
+_PATH_SHOWN = 200
+
+
+class _Facts(NamedTuple):
+    status: int
+    title: str
+
+
+class Kind(Enum):
+    """Every kind of problem; the member's name is the end of its `type`."""
+
+    bad_request = _Facts(400, "The request cannot be understood")
+    malformed_json = _Facts(400, "The body is no JSON")
+    body_not_allowed = _Facts(400, "This call takes no body")
+    no_such_path = _Facts(404, "Nothing is here")
+    timer_not_found = _Facts(404, "No such timer")
+    method_not_allowed = _Facts(405, "This path does not have that method")
+    not_cancellable = _Facts(409, "The timer cannot be cancelled any more")
+    name_taken = _Facts(409, "The name is in use")
+    body_too_large = _Facts(413, "The body is too large")
+    unsupported_media_type = _Facts(415, "The body must be JSON")
+    invalid_request = _Facts(422, "Something in the request is not valid")
+    internal_error = _Facts(500, "Something went wrong here")
+    busy = _Facts(503, "Too many creates are waiting")
+    database_unavailable = _Facts(503, "The database cannot be reached")
+
+    @property
+    def status(self) -> int:
+        return self.value.status
+
+    @property
+    def title(self) -> str:
+        return self.value.title
+
+    @property
+    def type(self) -> str:
+        return f"urn:timer-system:problem:{self.name.replace('_', '-')}"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """What is wrong with one field; `field` is its path, empty for the whole document."""
+
+    field: str
+    message: str
+
+    def shown(self) -> dict[str, str]:
+        """As it stands in the answer: names that clients chose may be endless, or no text at all."""
+        field = self.field if len(self.field) <= _PATH_SHOWN else self.field[:_PATH_SHOWN] + "…"
+        return {"field": field.encode(errors="replace").decode(), "message": self.message}
+
+
+class Problem(Exception):
+    """An answer that is no success."""
+
+    def __init__(
+        self,
+        kind: Kind,
+        detail: str,
+        *,
+        errors: Sequence[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
+        **facts: str,
+    ) -> None:
+        super().__init__(detail)
+        self.kind, self.detail, self.errors, self.facts = kind, detail, tuple(errors), facts
+        self.headers = dict(headers or {})
+        if kind.status == 503:
+            self.headers.setdefault("Retry-After", str(RETRY_AFTER_SECONDS))
+
+    def document(self, instance: str) -> dict[str, Any]:
+        """The JSON object; `instance` is the path that was called."""
+        shown: dict[str, Any] = {
+            "type": self.kind.type,
+            "title": self.kind.title,
+            "status": self.kind.status,
+            "detail": self.detail,
+            "instance": instance,
+            **self.facts,
+        }
+        if self.errors:
+            shown["errors"] = [error.shown() for error in self.errors]
+        return shown
+
+    def response(self, instance: str) -> Response:
+        """The HTTP answer."""
+        return Response(
+            orjson.dumps(self.document(instance)), self.kind.status, self.headers, media_type=MEDIA_TYPE
+        )
+
+
+def invalid(errors: Iterable[FieldError]) -> Problem:
+    """422, with the fields that are wrong; of very many, the first."""
+    found = tuple(itertools.islice(errors, ERRORS_MAX + 1))
+    first = found[0]
+    shown = first.shown()
+    detail = f"{shown['field']}: {first.message}" if first.field else first.message
+    if len(found) > 1:
+        more = f"{ERRORS_MAX} or more" if len(found) > ERRORS_MAX else str(len(found) - 1)
+        detail += f" (and {more} other faults)"
+    return Problem(Kind.invalid_request, detail, errors=found[:ERRORS_MAX])
+
+
+def from_validation(
+    faults: Iterable[Mapping[str, Any]], *, skip: int = 0, patterns: Mapping[str, str] | None = None
+) -> Problem:
+    """422 from what pydantic found.
+
+    `skip` leading parts of each location are no field; `patterns` says in words what a field must look like.
+    """
+    return invalid(_field_error(fault, fault["loc"][skip:], patterns or {}) for fault in faults)
+
+
+# pydantic's words where they would say less, or something else, than a client needs to hear.
+_MESSAGES = {
+    "extra_forbidden": "there is no such field",
+    "missing": "it is required",
+    "int_type": "it must be a whole number",
+    "int_from_float": "it must be a whole number",
+    "float_type": "it must be a number",
+    "string_type": "it must be a string",
+    "bool_type": "it must be true or false",
+    "dict_type": "it must be an object",
+}
+
+
+def _field_error(
+    fault: Mapping[str, Any], location: Sequence[str | int], patterns: Mapping[str, str]
+) -> FieldError:
+    # pydantic marks a fault in a key, rather than in its value, by a last part "[key]".
+    in_key = location[-1:] == ("[key]",)
+    path = ".".join(str(part) for part in (location[:-1] if in_key else location))
+    kind, message = fault["type"], str(fault["msg"]).removeprefix("Value error, ")
+    if kind == "string_pattern_mismatch":
+        message = patterns.get(f"{location[0]} [key]" if in_key else str(location[0]), message)
+    elif message.startswith("Input should"):
+        message = "it" + message.removeprefix("Input")
+    return FieldError(path, _MESSAGES.get(kind, message))
+
+
+def from_error(error: TimerError) -> Problem:
+    """The data layer's errors as answers."""
+    match error:
+        case TimerNotFound():
+            return Problem(Kind.timer_not_found, str(error))
+        case NotCancellable():
+            return Problem(Kind.not_cancellable, str(error), timer_status=error.state.value)
+        case NameTaken():
+            wrong = FieldError("name", "a timer with this name and other content exists")
+            return Problem(Kind.name_taken, str(error), errors=[wrong], holder=str(error.holder))
+        case DatabaseUnavailable():
+            # The error's own text may name servers; it is for the log.
+            return Problem(Kind.database_unavailable, "the database cannot be reached; try again soon")
+        case DatabaseError():
+            return Problem(Kind.database_unavailable, "the database is not fit for use; see /health/ready")
+        case _:
+            return internal(error)
+
+
+def internal(error: Exception) -> Problem:
+    """500. The error goes to the log, under a reference that the answer gives."""
+    reference = str(uuid.uuid4())
+    log.error("error %s", reference, exc_info=error)
+    return Problem(Kind.internal_error, f"the log has more under {reference}", reference=reference)
+
+
+def from_http(error: HTTPException) -> Problem:
+    """What the framework refuses by itself."""
+    kinds = {404: Kind.no_such_path, 405: Kind.method_not_allowed}
+    kind = kinds.get(error.status_code, Kind.bad_request)
+    detail = {
+        Kind.no_such_path: "there is nothing at this path; /docs lists every call",
+        Kind.method_not_allowed: "the Allow header lists the methods of this path",
+    }.get(kind, str(error.detail))
+    return Problem(kind, detail, headers=error.headers)
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of the application a problem."""
+
+    async def on_problem(request: Request, error: Exception) -> Response:
+        match error:
+            case Problem():
+                problem = error
+            case TimerError():
+                problem = from_error(error)
+            case RequestValidationError():
+                # The first part says where the value stood: in the path, the query or the body.
+                problem = from_validation(error.errors(), skip=1)
+            case HTTPException():
+                problem = from_http(error)
+            case _:
+                raise error
+        return problem.response(request.url.path)
+
+    for kind in (Problem, TimerError, RequestValidationError, HTTPException):
+        app.add_exception_handler(kind, on_problem)
+    app.add_middleware(_LastResort)
+
+
+class _LastResort:
+    """Answers 500 for what nobody expected.
+
+    Not a handler for Exception: the framework would raise the error once more after that, for the server to
+    log it twice.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception as error:
+            if started or scope["type"] != "http":
+                raise
+            await internal(error).response(scope["path"])(scope, receive, send)

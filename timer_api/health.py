@@ -1,0 +1,60 @@
+"""For orchestrators: is the process alive, and can it do its work."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+from typing_extensions import TypedDict
+
+from timer_api.answers import json_answer
+from timer_api.errors import Kind, Problem
+from timer_api.openapi import NO_BODY, answer, problems
+from timer_api.service import Service
+
+router = APIRouter(tags=["health"])
+
+
+class HealthShown(TypedDict):
+    """A good answer; any other is a problem."""
+
+    status: Literal["live", "ready"]
+
+
+MODELS = {"HealthShown": HealthShown}
+
+
+@router.get(
+    "/health/live",
+    summary="Is the process alive",
+    operation_id="live",
+    responses={
+        200: answer("It is; whether the database is there does not matter.", "HealthShown", {"status": "live"}),
+        **problems("/health/live", NO_BODY),
+    },
+)
+async def live() -> Response:
+    """Restart a process that does not answer this."""
+    return json_answer({"status": "live"})
+
+
+@router.get(
+    "/health/ready",
+    summary="Can it do its work",
+    operation_id="ready",
+    responses={
+        200: answer("The database answers and is fit for use.", "HealthShown", {"status": "ready"}),
+        **problems(
+            "/health/ready",
+            NO_BODY,
+            Problem(Kind.database_unavailable, "the database was not reached yet"),
+        ),
+    },
+)
+async def ready(request: Request) -> Response:
+    """Send no calls to a process that does not answer this with 200."""
+    service: Service = request.app.state.service
+    if not service.keeper.is_ready:
+        raise Problem(Kind.database_unavailable, service.keeper.reason)
+    return json_answer({"status": "ready"})

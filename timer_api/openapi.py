@@ -1,0 +1,130 @@
+"""The OpenAPI document: what FastAPI reads from the routes, with our schemas, examples and problems."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
+
+from timer_api.errors import MEDIA_TYPE, FieldError, Kind, Problem
+
+REF = "#/components/schemas/{model}"
+
+
+class FieldErrorShown(TypedDict):
+    """One field that is wrong; `field` is its path, such as `labels.env`, or empty for the whole body."""
+
+    field: str
+    message: str
+
+
+_PROBLEM_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "title": "Problem",
+    "description": "An answer that is no success (RFC 9457).",
+    "required": ["type", "title", "status", "detail", "instance"],
+    "properties": {
+        "type": {"type": "string", "format": "uri", "description": "Names the kind of problem; never changes."},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "What is wrong this time, for people."},
+        "instance": {"type": "string", "description": "The path that was called."},
+        "errors": {
+            "type": "array",
+            "items": {"$ref": REF.format(model="FieldErrorShown")},
+            "description": "Each field that is wrong; at most 20.",
+        },
+        "holder": {"type": "string", "format": "uuid", "description": "Who has the name (name-taken)."},
+        "timer_status": {"type": "string", "description": "Where the timer stands (not-cancellable)."},
+        "reference": {"type": "string", "description": "What to look for in the log (internal-error)."},
+    },
+}
+
+
+def answer(description: str, model: str, example: object, **headers: str) -> dict[str, Any]:
+    """A success, for a route's `responses`."""
+    shown: dict[str, Any] = {
+        "description": description,
+        "content": {"application/json": {"schema": {"$ref": REF.format(model=model)}, "example": example}},
+    }
+    if headers:
+        shown["headers"] = _headers(headers)
+    return shown
+
+
+def problems(path: str, *given: Problem) -> dict[int | str, dict[str, Any]]:
+    """Every problem of a call, each by an example, for a route's `responses`. 500 is added to them."""
+    by_status: dict[int | str, dict[str, Any]] = {}
+    for problem in (*given, _INTERNAL):
+        shown = by_status.setdefault(problem.kind.status, {"description": problem.kind.title, "content": {}})
+        if "Retry-After" in problem.headers:
+            shown["headers"] = _headers({"Retry-After": "Seconds to wait before the next try."})
+        media = shown["content"].setdefault(MEDIA_TYPE, {"schema": {"$ref": REF.format(model="Problem")}})
+        media.setdefault("examples", {})[problem.kind.name] = {
+            "summary": problem.kind.title,
+            "value": problem.document(path),
+        }
+    return by_status
+
+
+_INTERNAL = Problem(
+    Kind.internal_error,
+    "the log has more under 0b7e8f6c-6a4e-4d0c-9f0f-6a9f3c1d2e4b",
+    reference="0b7e8f6c-6a4e-4d0c-9f0f-6a9f3c1d2e4b",
+)
+UNAVAILABLE = Problem(Kind.database_unavailable, "the database cannot be reached; try again soon")
+NO_BODY = Problem(Kind.body_not_allowed, "GET takes no body")
+
+
+def _headers(described: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        name: {"description": text, "required": True, "schema": {"type": "string"}}
+        for name, text in described.items()
+    }
+
+
+def invalid_example(field: str, message: str) -> Problem:
+    """A 422, as an example."""
+    return Problem(Kind.invalid_request, f"{field}: {message}", errors=[FieldError(field, message)])
+
+
+def install(app: FastAPI, models: Mapping[str, Any], refinements: Mapping[str, Mapping[str, Any]]) -> None:
+    """Give the application its document. `models` are the schemas that routes refer to by name.
+
+    `refinements` adds keywords to a schema, for rules between fields.
+    """
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _document(app, models, refinements)
+        return app.openapi_schema
+
+    # FastAPI's own way to extend the document is to replace this method.
+    app.openapi = document  # type: ignore[method-assign]
+
+
+def _document(
+    app: FastAPI, models: Mapping[str, Any], refinements: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    document = get_openapi(
+        title=app.title,
+        version=app.version,
+        summary=app.summary,
+        description=app.description,
+        routes=app.routes,
+        tags=app.openapi_tags,
+    )
+    adapters = [
+        (name, "validation", TypeAdapter(model))
+        for name, model in {**models, "FieldErrorShown": FieldErrorShown}.items()
+    ]
+    _, definitions = TypeAdapter.json_schemas(adapters, ref_template=REF)  # type: ignore[arg-type]
+    schemas = {**definitions.get("$defs", {}), "Problem": _PROBLEM_SCHEMA}
+    for name, keywords in refinements.items():
+        schemas[name] = {**schemas[name], **keywords}
+    document.setdefault("components", {})["schemas"] = dict(sorted(schemas.items()))
+    return document

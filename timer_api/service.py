@@ -1,0 +1,76 @@
+"""What the calls work with: the database, its clock, and the line of creates; made and ended together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from timer_api.errors import Kind, Problem
+from timer_api.intake import Intake, IntakeLimits
+from timer_api.settings import ApiSettings
+from timer_db.clock import DatabaseClock
+from timer_db.domain.errors import DatabaseError, NameTaken
+from timer_db.domain.timer import NewTimer
+from timer_db.engine import Pool, open_shards
+from timer_db.operations.schedule import Scheduled, schedule
+from timer_db.operations.watch import ClockKeeper, ConnectRetry
+
+log = logging.getLogger(__name__)
+
+OnFatal = Callable[[str], None]
+"""Told, once and in one line, why the service cannot go on."""
+
+
+class Service:
+    """One API process's parts. `on_fatal` is called when it can't do its work, now or ever."""
+
+    def __init__(self, settings: ApiSettings, on_fatal: OnFatal) -> None:
+        self.settings = settings
+        self.shards = open_shards(settings.db_urls, Pool(size=settings.db_pool_size))
+        self.clock = DatabaseClock()
+        retry = ConnectRetry(
+            attempts=settings.db_connect_attempts,
+            wait_seconds=settings.db_connect_wait_seconds,
+            wait_max_seconds=settings.db_connect_wait_max_seconds,
+        )
+        self.keeper = ClockKeeper(self.shards, self.clock, retry)
+        self.intake = Intake(
+            self._schedule,
+            IntakeLimits(line_timers=settings.api_queue_timers, line_bytes=settings.api_queue_bytes),
+        )
+        self._on_fatal = on_fatal
+        self._watch: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin; nothing waits for the database."""
+        self.intake.start()
+        self._watch = asyncio.create_task(self._watch_database(), name="watch database")
+
+    async def stop(self) -> None:
+        """Store what waits, and close every connection."""
+        await self.intake.stop(self.settings.api_stop_seconds)
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.wait([self._watch])
+        await self.shards.close()
+
+    def now_us(self) -> int:
+        """The database's time, at the latest; 503 while nobody could tell it."""
+        if not self.keeper.is_ready:
+            raise Problem(Kind.database_unavailable, "the database cannot be reached; try again soon")
+        return self.clock.latest_us()
+
+    async def _schedule(self, timers: Sequence[NewTimer]) -> Sequence[Scheduled | NameTaken]:
+        return await schedule(self.shards, timers)
+
+    async def _watch_database(self) -> None:
+        try:
+            await self.keeper.wait_until_ready()
+            log.info("ready: the database answers")
+            await self.keeper.run()
+        except DatabaseError as error:
+            self._on_fatal(str(error))
+        except Exception as error:
+            log.exception("the watch over the database failed")
+            self._on_fatal(f"the watch over the database failed: {error!r}")

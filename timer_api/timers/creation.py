@@ -1,0 +1,133 @@
+"""From what a client asked for to a `NewTimer`: the rules between fields, and the defaults."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import orjson
+from pydantic import ValidationError
+
+from timer_api.errors import FieldError, from_validation, invalid
+from timer_api.timers import due
+from timer_api.timers.schemas import ASKED, PATTERNS_IN_WORDS, RetryAsked, TimerAsked
+from timer_api.timers.target import header_faults
+from timer_db.domain.backoff import DEFAULT_RETRY, RetryPolicy
+from timer_db.domain.states import OnUnknown
+from timer_db.domain.timer import DEFAULT_TIMEOUT_SECONDS, NewTimer
+
+_DURATIONS = ("hours", "minutes", "seconds")
+_FORMS = "exactly one of hours/minutes/seconds, delay and due_at says when it is due"
+
+
+def check(document: dict[str, Any]) -> TimerAsked:
+    """The document, once every rule about it holds; else a 422 that names each field at fault."""
+    try:
+        asked = ASKED.validate_python(document)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_input=False, include_context=False)
+        raise from_validation(faults, patterns=PATTERNS_IN_WORDS) from None
+    faults_between = [*_due_faults(asked), *_content_faults(asked)]
+    if faults_between:
+        raise invalid(faults_between)
+    return asked
+
+
+def build(asked: TimerAsked, timer_id: UUID, now_us: int) -> NewTimer:
+    """The timer that was asked for at `now_us`. Raises a 422 for a due time that cannot be."""
+    due_at_us, as_given = _due(asked, now_us)
+    body, body_is_json = _body(asked)
+    return NewTimer(
+        id=timer_id,
+        due_at_us=due_at_us,
+        due_as_given=as_given,
+        created_at_us=now_us,
+        url=asked["url"],
+        method=asked.get("method", "POST"),
+        headers=asked.get("headers", {}),
+        body=body,
+        body_is_json=body_is_json,
+        meta=asked.get("meta"),
+        name=asked.get("name"),
+        labels=asked.get("labels", {}),
+        priority=asked.get("priority", 0),
+        append_id=asked.get("append_id", True),
+        retry=_policy(asked["retry"]) if "retry" in asked else DEFAULT_RETRY,
+        # Stored in milliseconds.
+        timeout_seconds=round(asked.get("timeout_seconds", DEFAULT_TIMEOUT_SECONDS), 3),
+        on_unknown=asked.get("on_unknown", OnUnknown.resend),
+    )
+
+
+def _due_faults(asked: TimerAsked) -> Iterator[FieldError]:
+    parts = [name for name in _DURATIONS if name in asked]
+    forms = parts[:1] + [name for name in ("delay", "due_at") if name in asked]
+    if not forms:
+        yield FieldError("due_at", f"nothing is given; {_FORMS}")
+    elif len(forms) > 1:
+        for name in [*parts, *(form for form in forms if form not in parts)]:
+            yield FieldError(name, _FORMS)
+    if "timezone" in asked and "due_at" not in asked:
+        yield FieldError("timezone", "it goes with due_at only")
+
+
+def _content_faults(asked: TimerAsked) -> Iterator[FieldError]:
+    if asked.get("body") is not None and "body_base64" in asked:
+        yield FieldError("body", "it cannot stand beside body_base64")
+        yield FieldError("body_base64", "it cannot stand beside body")
+    if "headers" in asked:
+        yield from header_faults(asked["headers"])
+    if "retry" in asked:
+        policy = _policy(asked["retry"])
+        if policy.initial_seconds > policy.max_seconds:
+            yield FieldError(
+                "retry.initial_seconds", f"it is more than retry.max_seconds ({policy.max_seconds:g})"
+            )
+
+
+def _due(asked: TimerAsked, now_us: int) -> tuple[int, str]:
+    """The due time in microseconds, and the same as the client gave it."""
+    if "due_at" in asked:
+        try:
+            at_us = due.due_at_us(asked["due_at"], asked.get("timezone"))
+        except due.UnknownZone as error:
+            raise invalid([FieldError("timezone", str(error))]) from None
+        except ValueError as error:
+            raise invalid([FieldError("due_at", str(error))]) from None
+        if at_us > now_us + due.US_MAX:
+            raise invalid([FieldError("due_at", "it is more than 100 years ahead")])
+        return max(at_us, now_us), f"due_at={at_us}"
+    if "delay" in asked:
+        delay_us = asked["delay"]
+    else:
+        seconds = asked.get("hours", 0) * 3600 + asked.get("minutes", 0) * 60 + asked.get("seconds", 0)
+        if seconds > due.SECONDS_MAX:
+            given = [name for name in _DURATIONS if name in asked]
+            raise invalid([FieldError(name, "together they are more than 100 years") for name in given])
+        delay_us = seconds * 1_000_000
+    return now_us + delay_us, f"delay={delay_us}"
+
+
+def _body(asked: TimerAsked) -> tuple[bytes | None, bool]:
+    if asked.get("body") is not None:
+        return orjson.dumps(asked["body"]), True
+    if "body_base64" not in asked:
+        return None, True
+    try:
+        return base64.b64decode(asked["body_base64"], validate=True), False
+    except (binascii.Error, ValueError):
+        fault = FieldError("body_base64", "it is no base64: A-Z, a-z, 0-9, + and /, padded with =")
+        raise invalid([fault]) from None
+
+
+def _policy(asked: RetryAsked) -> RetryPolicy:
+    return RetryPolicy(
+        max_attempts=asked.get("max_attempts", DEFAULT_RETRY.max_attempts),
+        initial_seconds=asked.get("initial_seconds", DEFAULT_RETRY.initial_seconds),
+        factor=asked.get("factor", DEFAULT_RETRY.factor),
+        max_seconds=asked.get("max_seconds", DEFAULT_RETRY.max_seconds),
+        jitter=asked.get("jitter", DEFAULT_RETRY.jitter),
+    )

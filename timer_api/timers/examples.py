@@ -1,0 +1,122 @@
+"""What the OpenAPI document shows. The creates are real: a test makes each of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from timer_api.errors import FieldError, Kind, Problem
+
+TIMER_ID = "019a9f2e-5c3d-7000-8a1b-2c3d4e5f6071"
+
+CREATES: dict[str, dict[str, Any]] = {
+    "minutes": {
+        "summary": "In ten minutes",
+        "value": {"minutes": 10, "url": "https://example.com/hook"},
+    },
+    "delay": {
+        "summary": "After a delay, with a body and headers of your own",
+        "value": {
+            "delay": "1h30m",
+            "url": "https://example.com/orders",
+            "method": "PUT",
+            "headers": {"X-Shop": "berlin"},
+            "body": {"order": 17, "state": "abandoned"},
+        },
+    },
+    "due_at": {
+        "summary": "At a local time",
+        "value": {
+            "due_at": "2030-12-24T18:00:00",
+            "timezone": "Europe/Berlin",
+            "url": "https://example.com/gifts",
+            "append_id": False,
+        },
+    },
+    "everything": {
+        "summary": "By name, with labels, a retry policy, and at most one call",
+        "value": {
+            "due_at": "2030-01-31T18:00:00Z",
+            "url": "https://example.com/invoices?tenant=7",
+            "name": "invoice-17",
+            "labels": {"env": "prod", "example.com/tier": "gold"},
+            "priority": 100,
+            "meta": {"invoice": 17},
+            "body_base64": "aGVsbG8=",
+            "headers": {"Content-Type": "text/plain"},
+            "timeout_seconds": 5,
+            "retry": {"max_attempts": 8, "initial_seconds": 2, "factor": 2, "max_seconds": 600, "jitter": 0.2},
+            "on_unknown": "fail",
+        },
+    },
+}
+
+TIMER: dict[str, Any] = {
+    "id": TIMER_ID,
+    "time_left": 600,
+    "status": "scheduled",
+    "due_at": "2026-11-20T10:19:56.123456Z",
+    "created_at": "2026-11-20T10:09:56.123456Z",
+    "collection": "default",
+    "name": None,
+    "url": "https://example.com/hook",
+    "append_id": True,
+    "method": "POST",
+    "headers": {},
+    "body": None,
+    "meta": None,
+    "labels": {},
+    "priority": 0,
+    "retry": {"max_attempts": 5, "initial_seconds": 5.0, "factor": 3.0, "max_seconds": 3600.0, "jitter": 0.1},
+    "timeout_seconds": 10.0,
+    "on_unknown": "resend",
+    "attempts": 0,
+    "next_attempt_at": "2026-11-20T10:19:56.123456Z",
+    "ended_at": None,
+}
+
+CANCELLED = {
+    **TIMER,
+    "time_left": 0,
+    "status": "cancelled",
+    "next_attempt_at": None,
+    "ended_at": "2026-11-20T10:12:01.000000Z",
+}
+
+PAGE = {"timers": [TIMER], "next_cursor": "AAABmpLe"}
+
+ATTEMPTS = {
+    "attempts": [
+        {
+            "number": 1,
+            "outcome": "rejected",
+            "status": "scheduled",
+            "started_at": "2026-11-20T10:19:56.125000Z",
+            "finished_at": "2026-11-20T10:19:56.167000Z",
+            "latency_ms": 42.0,
+            "http_status": 503,
+            "controller": "1 (worker-1:4711)",
+            "reason": "the receiver answered 503",
+            "answer": "try later",
+        }
+    ]
+}
+
+NOT_FOUND = Problem(Kind.timer_not_found, f"no timer has the id {TIMER_ID}")
+NOT_CANCELLABLE = Problem(
+    Kind.not_cancellable,
+    f"timer {TIMER_ID} is firing; only a scheduled timer can be cancelled",
+    timer_status="firing",
+)
+NAME_TAKEN = Problem(
+    Kind.name_taken,
+    f"the name 'invoice-17' belongs to timer {TIMER_ID}, which has other content",
+    errors=[FieldError("name", "a timer with this name and other content exists")],
+    holder=TIMER_ID,
+)
+BUSY = Problem(Kind.busy, "too many creates are waiting; try again soon")
+NO_JSON = Problem(Kind.malformed_json, "Expecting ',' delimiter: line 1 column 14")
+TOO_LARGE = Problem(Kind.body_too_large, "a body has at most 1,048,576 bytes")
+NOT_JSON = Problem(
+    Kind.unsupported_media_type,
+    "application/x-www-form-urlencoded is not supported: send JSON with the header Content-Type: application/json",
+)

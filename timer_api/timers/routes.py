@@ -1,0 +1,236 @@
+"""The calls about timers."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from timer_api.answers import json_answer
+from timer_api.errors import FieldError, invalid
+from timer_api.openapi import NO_BODY, REF, UNAVAILABLE, answer, invalid_example, problems
+from timer_api.service import Service
+from timer_api.timers import create, examples, schemas
+from timer_api.timers.schemas import PAGE_DEFAULT, PAGE_MAX, Name
+from timer_db.domain.errors import TimerNotFound
+from timer_db.domain.ids import is_timer_id
+from timer_db.domain.representation import represent, rfc3339
+from timer_db.domain.states import TimerState
+from timer_db.domain.timer import Attempt
+from timer_db.operations.cancel import cancel
+from timer_db.operations.inspect import get_timer, list_attempts, list_timers
+
+router = APIRouter(tags=["timers"])
+
+MODELS = {
+    "TimerAsked": schemas.TimerAsked,
+    "TimerShown": schemas.TimerShown,
+    "TimerPageShown": schemas.TimerPageShown,
+    "AttemptsShown": schemas.AttemptsShown,
+}
+REFINEMENTS = {
+    "TimerAsked": {
+        "oneOf": [
+            {"anyOf": [{"required": ["hours"]}, {"required": ["minutes"]}, {"required": ["seconds"]}]},
+            {"required": ["delay"]},
+            {"required": ["due_at"]},
+        ],
+        "dependentRequired": {"timezone": ["due_at"]},
+    }
+}
+
+_UUID_PATTERN = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
+_UUID = re.compile(_UUID_PATTERN.rstrip("$"))
+
+TimerId = Annotated[
+    str,
+    Path(
+        description="The timer's id.",
+        openapi_examples={"id": {"value": examples.TIMER_ID}},
+        json_schema_extra={"format": "uuid", "pattern": _UUID_PATTERN},
+    ),
+]
+_ID_INVALID = invalid_example("timer_id", "it is no id: 32 hexadecimal digits in groups of 8-4-4-4-12")
+
+
+class ListQuery(BaseModel):
+    """What `GET /timers` can be asked for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    status: TimerState | None = Field(None, description="Only timers in this state.")
+    name: Name | None = Field(None, description="Only the timer with this name.")
+    limit: int = Field(PAGE_DEFAULT, ge=1, le=PAGE_MAX, description="The size of a page.")
+    cursor: str | None = Field(
+        None, max_length=200, description="`next_cursor` of the page before, with the same status."
+    )
+
+
+@router.post(
+    create.PATH,
+    summary="Make a timer",
+    operation_id="create_timer",
+    status_code=201,
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": {"$ref": REF.format(model="TimerAsked")},
+                    "examples": examples.CREATES,
+                }
+            },
+        }
+    },
+    responses={
+        201: answer(
+            "The timer is stored, and will be called whatever crashes.",
+            "TimerShown",
+            examples.TIMER,
+            Location="The path of the timer.",
+        ),
+        200: answer(
+            "A timer with this name and content lives already; this is it.",
+            "TimerShown",
+            {**examples.TIMER, "name": "invoice-17"},
+            Location="The path of the timer.",
+        ),
+        **problems(
+            create.PATH,
+            examples.NO_JSON,
+            examples.NAME_TAKEN,
+            examples.TOO_LARGE,
+            examples.NOT_JSON,
+            invalid_example("labels.env", schemas.PATTERNS_IN_WORDS["labels"]),
+            examples.BUSY,
+            UNAVAILABLE,
+        ),
+    },
+)
+async def create_timer(request: Request) -> Response:
+    """Say when, by exactly one of `hours`/`minutes`/`seconds`, `delay` and `due_at`, and which `url` to call.
+
+    A create with the `name` of a timer that lives returns that timer when its content is the same.
+    """
+    return await create.answer(_service(request), request.scope, request.receive)
+
+
+@router.get(
+    "/timers",
+    summary="List timers",
+    operation_id="list_timers",
+    responses={
+        200: answer(
+            "Scheduled timers in the order of their calls, others newest first.", "TimerPageShown", examples.PAGE
+        ),
+        **problems(
+            create.PATH, NO_BODY, invalid_example("limit", "it should be less than or equal to 1000"), UNAVAILABLE
+        ),
+    },
+)
+async def show_timers(request: Request, query: Annotated[ListQuery, Query()]) -> Response:
+    """A page of timers; `next_cursor` leads to the next one. Timers made meanwhile shift no page."""
+    service = _service(request)
+    now_us = service.now_us()
+    try:
+        page = await list_timers(
+            service.shards, state=query.status, name=query.name, limit=query.limit, cursor=query.cursor
+        )
+    except ValueError as error:
+        raise invalid([FieldError("cursor", str(error))]) from None
+    return json_answer(
+        {"timers": [represent(timer, now_us) for timer in page.timers], "next_cursor": page.next_cursor}
+    )
+
+
+@router.get(
+    "/timers/{timer_id}",
+    summary="Look at a timer",
+    operation_id="get_timer",
+    responses={
+        200: answer("The timer as it stands.", "TimerShown", examples.TIMER),
+        **problems(f"/timers/{examples.TIMER_ID}", NO_BODY, examples.NOT_FOUND, _ID_INVALID, UNAVAILABLE),
+    },
+)
+async def show_timer(request: Request, timer_id: TimerId) -> Response:
+    """Its state, and what was asked for. `time_left` is whole seconds, rounded up, and 0 once it is due."""
+    service = _service(request)
+    wanted = _parsed(timer_id)
+    now_us = service.now_us()
+    return json_answer(represent(await get_timer(service.shards, wanted), now_us))
+
+
+@router.delete(
+    "/timers/{timer_id}",
+    summary="Cancel a timer",
+    operation_id="cancel_timer",
+    responses={
+        200: answer("It is cancelled, and will not be called.", "TimerShown", examples.CANCELLED),
+        **problems(
+            f"/timers/{examples.TIMER_ID}",
+            NO_BODY,
+            examples.NOT_FOUND,
+            examples.NOT_CANCELLABLE,
+            _ID_INVALID,
+            UNAVAILABLE,
+        ),
+    },
+)
+async def cancel_timer(request: Request, timer_id: TimerId) -> Response:
+    """Only a scheduled timer can be cancelled: not one that is being called, nor one that has ended."""
+    service = _service(request)
+    wanted = _parsed(timer_id)
+    now_us = service.now_us()
+    return json_answer(represent(await cancel(service.shards, wanted), now_us))
+
+
+@router.get(
+    "/timers/{timer_id}/attempts",
+    summary="Look at a timer's attempts",
+    operation_id="get_attempts",
+    responses={
+        200: answer("Every attempt, first to last.", "AttemptsShown", examples.ATTEMPTS),
+        **problems(f"/timers/{examples.TIMER_ID}/attempts", NO_BODY, examples.NOT_FOUND, _ID_INVALID, UNAVAILABLE),
+    },
+)
+async def show_attempts(request: Request, timer_id: TimerId) -> Response:
+    """When each was made, by which controller, and what came of it."""
+    service = _service(request)
+    wanted = _parsed(timer_id)
+    service.now_us()
+    attempts = await list_attempts(service.shards, wanted)
+    return json_answer({"attempts": [_shown(attempt) for attempt in attempts]})
+
+
+def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+def _parsed(text: str) -> UUID:
+    """The id. 422 for what is none at all, 404 for a UUID that no timer of ours can have."""
+    if not _UUID.fullmatch(text):
+        raise invalid([*_ID_INVALID.errors])
+    timer_id = UUID(text)
+    if not is_timer_id(timer_id):
+        raise TimerNotFound(timer_id)
+    return timer_id
+
+
+def _shown(attempt: Attempt) -> dict[str, object]:
+    return {
+        "number": attempt.number,
+        "outcome": attempt.outcome.value,
+        "status": attempt.state.value,
+        "started_at": rfc3339(attempt.started_at_us),
+        "finished_at": rfc3339(attempt.finished_at_us),
+        "latency_ms": None if attempt.latency_us is None else attempt.latency_us / 1000,
+        "http_status": attempt.http_status,
+        "controller": attempt.controller,
+        "reason": attempt.reason,
+        "answer": attempt.answer.decode(errors="replace"),
+    }

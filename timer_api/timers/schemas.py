@@ -1,0 +1,329 @@
+"""What a client may say about a timer, field by field, and what it is answered.
+
+Rules about one field are here, and stand in the OpenAPI document as well; rules between fields are in
+`creation`. Absent and null are different things: only a field without null in its type can be left out.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, NotRequired, Required
+
+from pydantic import AfterValidator, ConfigDict, Field, PlainValidator, TypeAdapter, WithJsonSchema, with_config
+from typing_extensions import TypedDict
+
+from timer_api.timers import due, target
+from timer_db.domain.backoff import DEFAULT_RETRY
+from timer_db.domain.states import OnUnknown, Outcome, TimerState
+from timer_db.domain.timer import DEFAULT_TIMEOUT_SECONDS
+
+PRIORITY_MAX = 32_767
+NAME_MAX = 200
+LABELS_MAX = 64
+PAGE_MAX = 1000
+PAGE_DEFAULT = 100
+
+# Kubernetes' rules for labels ("Syntax and character set"): an optional DNS prefix, then a name.
+_LABEL_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
+_DNS_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_LABEL_KEY_PATTERN = rf"^(?:{_DNS_LABEL}(?:\.{_DNS_LABEL})*/)?{_LABEL_NAME}$"
+_LABEL_VALUE_PATTERN = rf"^(?:{_LABEL_NAME})?$"
+
+
+def check_name(name: str) -> str:
+    """A timer's name. ValueError says what is wrong with it."""
+    if not name.isprintable():
+        raise ValueError("it must hold printable characters only")
+    if name != name.strip():
+        raise ValueError("it must not begin or end with a space")
+    if name in (".", ".."):
+        raise ValueError("it would be lost in a path")
+    return name
+
+
+Name = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=NAME_MAX,
+        description="Unique among the timers that live.",
+        examples=["invoice-17"],
+    ),
+    AfterValidator(check_name),
+]
+
+_HeaderName = Annotated[str, Field(min_length=1, max_length=128, pattern=target.TOKEN_PATTERN)]
+_HeaderValue = Annotated[str, Field(max_length=target.HEADERS_CHARACTERS_MAX, pattern=target.VALUE_PATTERN)]
+_LabelKey = Annotated[str, Field(min_length=1, max_length=317, pattern=_LABEL_KEY_PATTERN)]
+_LabelValue = Annotated[str, Field(max_length=63, pattern=_LABEL_VALUE_PATTERN)]
+
+_STRICT = ConfigDict(extra="forbid", strict=True, regex_engine="rust-regex", allow_inf_nan=False)
+
+
+def _whole(unit_seconds: int, name: str) -> Any:
+    return Field(
+        ge=0,
+        le=due.SECONDS_MAX // unit_seconds,
+        description=f"{name} from now; hours, minutes and seconds add up. All zero means now.",
+    )
+
+
+@with_config(_STRICT)
+class RetryAsked(TypedDict, total=False):
+    """When to call again. The wait before attempt n + 1 is `initial_seconds × factor^(n - 1)`."""
+
+    max_attempts: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=100,
+            description="Attempts in all; 1 means no second one.",
+            json_schema_extra={"default": DEFAULT_RETRY.max_attempts},
+        ),
+    ]
+    initial_seconds: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=2_592_000,
+            description="The wait after the first attempt.",
+            json_schema_extra={"default": DEFAULT_RETRY.initial_seconds},
+        ),
+    ]
+    factor: Annotated[
+        float,
+        Field(
+            ge=1,
+            le=100,
+            description="By how much each wait is longer than the one before.",
+            json_schema_extra={"default": DEFAULT_RETRY.factor},
+        ),
+    ]
+    max_seconds: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=2_592_000,
+            description="The longest wait.",
+            json_schema_extra={"default": DEFAULT_RETRY.max_seconds},
+        ),
+    ]
+    jitter: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="The share of each wait that is drawn at random: 0.1 waits 90 to 100 % of it.",
+            json_schema_extra={"default": DEFAULT_RETRY.jitter},
+        ),
+    ]
+
+
+_DELAY_SCHEMA = {
+    "anyOf": [
+        {"type": "number", "minimum": 0, "maximum": due.SECONDS_MAX},
+        {"type": "string", "minLength": 2, "maxLength": due.DELAY_TEXT_MAX, "pattern": f"^{due.SHORT_PATTERN}$"},
+        {"type": "string", "minLength": 3, "maxLength": due.DELAY_TEXT_MAX, "pattern": f"^{due.ISO_PATTERN}$"},
+    ],
+    "description": "How long from now: a number of seconds, `1h30m` (w, d, h, m, s, ms), or ISO 8601 `PT1H30M`.",
+    "examples": [90, "1h30m", "PT1H30M"],
+}
+
+
+@with_config(_STRICT)
+class TimerAsked(TypedDict, total=False):
+    """A timer to make. Exactly one form of due time: hours, minutes and seconds; `delay`; or `due_at`."""
+
+    url: Required[
+        Annotated[
+            str,
+            AfterValidator(target.check_url),
+            Field(
+                max_length=target.URL_MAX,
+                description="Absolute http or https. The call goes to `url/id`; a query stays behind the id.",
+                examples=["https://example.com/hook"],
+                json_schema_extra={"format": "uri", "pattern": target.URL_PATTERN},
+            ),
+        ]
+    ]
+    hours: Annotated[int, _whole(3600, "Hours")]
+    minutes: Annotated[int, _whole(60, "Minutes")]
+    seconds: Annotated[int, _whole(1, "Seconds")]
+    delay: Annotated[int, PlainValidator(due.delay_us), WithJsonSchema(_DELAY_SCHEMA)]
+    due_at: Annotated[
+        str,
+        Field(
+            max_length=due.DUE_AT_TEXT_MAX,
+            description="RFC 3339 with an offset, or local time together with `timezone`; the past means now. "
+            "At most 100 years ahead. A local time that the clock skips moves forward with it; one that comes "
+            "twice means the first.",
+            examples=["2030-01-31T18:00:00+01:00", "2030-01-31T18:00:00"],
+            json_schema_extra={"pattern": f"^{due.DUE_AT_PATTERN}$"},
+        ),
+    ]
+    timezone: Annotated[
+        str,
+        Field(
+            max_length=64,
+            description="The IANA time zone of a `due_at` without an offset.",
+            examples=["Europe/Berlin"],
+        ),
+    ]
+    append_id: Annotated[
+        bool,
+        Field(description="False calls `url` as it is.", json_schema_extra={"default": True}),
+    ]
+    method: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=32,
+            pattern=target.METHOD_PATTERN,
+            description="Any method in capitals but CONNECT and TRACE.",
+            json_schema_extra={"default": "POST", "not": {"enum": ["CONNECT", "TRACE"]}},
+        ),
+        AfterValidator(target.check_method),
+    ]
+    headers: Annotated[
+        dict[_HeaderName, _HeaderValue],
+        Field(
+            description="Sent with the call. Not those of the connection (Host, Content-Length, …) nor those "
+            "that the service sets (webhook-*, timer-*, Idempotency-Key).",
+            examples=[{"X-Shop": "berlin"}],
+            json_schema_extra={"maxProperties": target.HEADERS_MAX},
+        ),
+    ]
+    body: Annotated[
+        Any,
+        Field(
+            description="A JSON value, sent as the call's body. Without one (or with null) the call carries "
+            "the timer's own representation.",
+            examples=[{"order": 17}],
+        ),
+    ]
+    body_base64: Annotated[
+        str,
+        Field(
+            description="Instead of `body`: bytes, in base64 (RFC 4648, 4).",
+            examples=["aGVsbG8="],
+            json_schema_extra={"contentEncoding": "base64"},
+        ),
+    ]
+    meta: Annotated[Any, Field(description="Any JSON: kept, returned, and part of the default body.")]
+    name: Name
+    labels: Annotated[
+        dict[_LabelKey, _LabelValue],
+        Field(
+            max_length=LABELS_MAX,
+            description="Keys and values as Kubernetes has them.",
+            examples=[{"env": "prod"}],
+        ),
+    ]
+    priority: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=PRIORITY_MAX,
+            description="Of timers that are due, higher ones go first.",
+            json_schema_extra={"default": 0},
+        ),
+    ]
+    retry: RetryAsked
+    timeout_seconds: Annotated[
+        float,
+        Field(
+            ge=0.1,
+            le=3600,
+            description="How long a whole attempt may take, to the millisecond.",
+            json_schema_extra={"default": DEFAULT_TIMEOUT_SECONDS},
+        ),
+    ]
+    on_unknown: Annotated[
+        OnUnknown,
+        Field(
+            strict=False,
+            description="What follows an attempt of which nobody knows whether it arrived: call again "
+            "(`resend`), wait for a person (`hold`), or give up (`fail`).",
+            json_schema_extra={"default": OnUnknown.resend.value},
+        ),
+    ]
+
+
+ASKED: TypeAdapter[TimerAsked] = TypeAdapter(TimerAsked)
+
+PATTERNS_IN_WORDS = {
+    "method": "it must be a method in capitals, such as POST",
+    "headers": "a header's value has printable ASCII characters, and no space at either end",
+    "headers [key]": "it is no header name: letters, digits and hyphens",
+    "labels": "a label's value has letters, digits, '-', '_' and '.', begins and ends with a letter or digit, "
+    "and is at most 63 characters long",
+    "labels [key]": "a label's key is a name as in Kubernetes, at most 63 characters long, and may stand behind "
+    "a DNS prefix: env, example.com/env",
+}
+"""What a client hears instead of a regular expression, by field."""
+
+
+class RetryShown(TypedDict):
+    """The retry policy in force."""
+
+    max_attempts: int
+    initial_seconds: float
+    factor: float
+    max_seconds: float
+    jitter: float
+
+
+class TimerShown(TypedDict):
+    """A timer as it stands."""
+
+    id: Annotated[str, Field(json_schema_extra={"format": "uuid"})]
+    time_left: Annotated[int, Field(ge=0, description="Whole seconds until it is due, rounded up.")]
+    status: TimerState
+    due_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    created_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    collection: str
+    name: str | None
+    url: str
+    append_id: bool
+    method: str
+    headers: dict[str, str]
+    body: Annotated[Any, Field(description="Null when the call carries the timer's own representation.")]
+    body_base64: NotRequired[str]
+    meta: Any
+    labels: dict[str, str]
+    priority: int
+    retry: RetryShown
+    timeout_seconds: float
+    on_unknown: OnUnknown
+    attempts: Annotated[int, Field(ge=0, description="Attempts made so far.")]
+    next_attempt_at: Annotated[str | None, Field(description="When it is called next.")]
+    ended_at: str | None
+
+
+class TimerPageShown(TypedDict):
+    """Some timers, and where the next ones are."""
+
+    timers: list[TimerShown]
+    next_cursor: Annotated[
+        str | None, Field(description="Give it as `cursor` for the next page; null at the end.")
+    ]
+
+
+class AttemptShown(TypedDict):
+    """One try to deliver."""
+
+    number: Annotated[int, Field(ge=1)]
+    outcome: Outcome
+    status: Annotated[TimerState, Field(description="The state of the timer that this attempt led to.")]
+    started_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    finished_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    latency_ms: float | None
+    http_status: int | None
+    controller: str | None
+    reason: Annotated[str, Field(description="Why it ended so, for people.")]
+    answer: Annotated[str, Field(description="The first bytes of the receiver's answer, as text.")]
+
+
+class AttemptsShown(TypedDict):
+    """Every attempt of a timer, first to last."""
+
+    attempts: list[AttemptShown]

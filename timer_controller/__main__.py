@@ -1,0 +1,49 @@
+"""`python -m timer_controller`: claims due timers and delivers them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+
+import uvloop
+
+from timer_controller.health import serve_health
+from timer_controller.sender.general import HttpxSender
+from timer_controller.service import Controller
+from timer_controller.settings import ControllerSettings
+from timer_db.configuration import read_or_exit
+from timer_db.domain.errors import DatabaseError
+
+
+def main() -> int:
+    """The exit code: 0 after an orderly stop, 1 when the database cannot be used."""
+    settings = read_or_exit(ControllerSettings)
+    logging.basicConfig(
+        level=settings.log_level,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+        stream=sys.stderr,
+    )
+    # httpx tells of every request.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    try:
+        return uvloop.run(_run(settings))
+    except DatabaseError as error:
+        sys.stderr.write(f"timer_controller: {error}\n")
+        return 1
+
+
+async def _run(settings: ControllerSettings) -> int:
+    sender = HttpxSender(proxy=settings.egress_proxy, max_connections=settings.calls_max)
+    controller = Controller(settings, sender)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, controller.stop)
+    async with serve_health(controller, settings.controller_host, settings.controller_port):
+        await controller.run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,90 @@
+"""Writes outcomes down, many in one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from timer_controller.hands import Hands
+from timer_db.domain.claim import Finished
+from timer_db.domain.errors import DatabaseUnavailable, Fenced
+from timer_db.operations.claim import BATCH_MAX
+from timer_db.operations.finish import finish
+
+log = logging.getLogger(__name__)
+
+GATHER_SECONDS = 0.01
+
+
+class Finisher:
+    """Outcomes wait here until they are written. `on_written` is called when hands became free."""
+
+    def __init__(
+        self, engine: AsyncEngine, controller_id: int, hands: Hands, on_written: Callable[[], None]
+    ) -> None:
+        self._engine = engine
+        self._controller_id = controller_id
+        self._hands = hands
+        self._on_written = on_written
+        self._outcomes: list[Finished] = []
+        self._to_write: list[Finished] = []
+        self._is_repeat = False
+        self._first = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def put(self, finished: Finished) -> None:
+        """An attempt has ended."""
+        self._outcomes.append(finished)
+        self._idle.clear()
+        self._first.set()
+
+    @property
+    def unwritten(self) -> int:
+        """Outcomes that are not in the database yet."""
+        return len(self._outcomes) + len(self._to_write)
+
+    async def all_written(self) -> None:
+        """Wait until nothing is left to write."""
+        await self._idle.wait()
+
+    async def run_once(self) -> float:
+        """Write what has gathered; gives 0. Raises Fenced when claims were taken over.
+
+        When the database is away the same outcomes are tried again by the next step: they are never dropped
+        while the claims are ours.
+        """
+        if not self._to_write:
+            await self._first.wait()
+            if len(self._outcomes) < BATCH_MAX:
+                # A short wait for company: one commit for all that ends within it.
+                await asyncio.sleep(GATHER_SECONDS)
+            self._to_write = self._outcomes[:BATCH_MAX]
+            del self._outcomes[:BATCH_MAX]
+            if not self._outcomes:
+                self._first.clear()
+        await self._write()
+        self._to_write, self._is_repeat = [], False
+        if not self._outcomes:
+            self._idle.set()
+        self._on_written()
+        return 0
+
+    async def _write(self) -> None:
+        done = self._hands.done_with(self._to_write)
+        try:
+            written = await finish(
+                self._engine, self._controller_id, self._to_write, done, is_repeat=self._is_repeat
+            )
+        except DatabaseUnavailable:
+            self._is_repeat = True
+            raise
+        for f in self._to_write:
+            self._hands.let_go(f.batch, [f.entry])
+        for f in written.lost:
+            log.error("timer %s: %s, but the claim had been taken over", f.entry.timer_id.hex(), f.outcome)
+        if written.lost_batches:
+            raise Fenced(f"controller {self._controller_id} lost {len(written.lost_batches)} batches")

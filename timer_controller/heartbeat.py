@@ -1,0 +1,44 @@
+"""Tells the others that this controller lives, and keeps its lease and its clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from timer_controller.lease import Lease
+from timer_db.clock import DatabaseClock
+from timer_db.domain.errors import DatabaseUnavailable
+from timer_db.operations.membership import beat
+
+BEATS_PER_LEASE = 5
+
+
+class Heartbeat:
+    """Beats five times per lease. `on_renewed` is called when the lease runs again."""
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        controller_id: int,
+        *,
+        clock: DatabaseClock,
+        lease: Lease,
+        on_renewed: Callable[[], None],
+    ) -> None:
+        self._engine = engine
+        self._controller_id = controller_id
+        self._clock = clock
+        self._lease = lease
+        self._on_renewed = on_renewed
+
+    async def run_once(self) -> float:
+        """One beat; gives the seconds until the next. Raises Fenced when others ended this membership."""
+        try:
+            beat_at = await beat(self._engine, self._controller_id, self._clock)
+        except DatabaseUnavailable:
+            self._lease.note_failed_beat()
+            raise
+        self._lease.renew(beat_at)
+        self._on_renewed()
+        return self._lease.seconds / BEATS_PER_LEASE

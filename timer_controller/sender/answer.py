@@ -1,0 +1,55 @@
+"""What an answer says, in the words of `Result`."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+
+from timer_controller.sender.protocol import ANSWER_BYTES_KEPT, Result
+from timer_db.domain.states import Outcome
+
+BODY_BYTES_READ = 65_536
+"""An answer's body is read up to here. One that goes on is taken as whole, and its connection is dropped: the
+receiver has said what it thinks of the call, and nobody reads the rest."""
+HEAD_BYTES_READ = 65_536
+"""An answer's status line and headers may be this long; one that goes on is no answer."""
+
+_SECONDS = re.compile(r"[0-9]{1,10}")
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
+
+
+def answered(status: int, retry_after: str | None, body: bytes, first_byte_at: float) -> Result:
+    """The result of a call that got a whole answer."""
+    return Result(
+        Outcome.delivered if 200 <= status < 300 else Outcome.rejected,
+        f"answered {status} {_PHRASES.get(status, '')}".rstrip(),
+        status,
+        None if retry_after is None else retry_after_seconds(retry_after, time.time()),
+        body[:ANSWER_BYTES_KEPT],
+        first_byte_at,
+        time.monotonic(),
+    )
+
+
+def unanswered(reason: str, first_byte_at: float | None) -> Result:
+    """The result of a call without a whole answer: `not_sent` when no byte left, else `unknown`."""
+    outcome = Outcome.not_sent if first_byte_at is None else Outcome.unknown
+    return Result(outcome, reason, first_byte_at=first_byte_at, finished_at=time.monotonic())
+
+
+def retry_after_seconds(value: str, now: float) -> float | None:
+    """A `Retry-After` header as seconds from `now` (Unix time); None when it is neither number nor date."""
+    value = value.strip()
+    if _SECONDS.fullmatch(value):
+        return float(value)
+    try:
+        moment = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        # "-0000", and asctime's form without a zone: HTTP dates are UTC (RFC 9110, 5.6.7).
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, moment.timestamp() - now)

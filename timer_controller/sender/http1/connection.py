@@ -1,0 +1,272 @@
+"""One connection: one request and its answer at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import httptools
+
+from timer_controller.sender.answer import BODY_BYTES_READ, HEAD_BYTES_READ, answered, unanswered
+from timer_controller.sender.faults import describe
+from timer_controller.sender.protocol import ANSWER_BYTES_KEPT, Result
+
+_RAW_BYTES_READ = HEAD_BYTES_READ + 8 * BODY_BYTES_READ
+"""Bounds what comes around a body: chunk sizes, extensions, trailers."""
+_SURELY_OPEN_SECONDS = 0.005
+"""A connection that rested longer is looked at before it is used: its end may have come unseen."""
+
+
+class Owner(Protocol):
+    """Who is told what becomes of a connection."""
+
+    def release(self, connection: Connection) -> None:
+        """The exchange is over and the connection can carry another."""
+
+    def lost(self, connection: Connection, *, unannounced: bool) -> None:
+        """It is closed. `unannounced`: under a request that was not its first, without a byte of an answer."""
+
+
+class Connection(asyncio.Protocol):
+    """Knows exactly whether an answer came to its end. Its owner hands it one request at a time."""
+
+    __slots__ = (
+        "_body_bytes", "_first_byte_at", "_gone", "_head_only", "_head_seen", "_headers", "_keep", "_kept",
+        "_owner", "_parser", "_parts", "_raw_bytes", "_spoiled", "_status", "_transport", "_waiter", "_whole",
+        "deadline", "exchanges", "idle_since", "on_body", "on_header", "open",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.open = False
+        self.exchanges = 0
+        self.idle_since = 0.0
+        self.deadline = 0.0
+        self._owner: Owner | None = None
+        self._transport: asyncio.Transport | None = None
+        self._waiter: asyncio.Future[Result] | None = None
+        self._gone: asyncio.Future[None] | None = None
+        # The parser calls these two without a line of Python in between.
+        self._headers: dict[bytes, bytes] = {}
+        self.on_header: Callable[[bytes, bytes], None] = self._headers.__setitem__
+        self._parts: list[bytes] = []
+        self.on_body: Callable[[bytes], None] = self._parts.append
+        self._parser: Any = httptools.HttpResponseParser(self)
+        self._reset(0.0, head_only=False)
+
+    def _reset(self, first_byte_at: float, *, head_only: bool) -> None:
+        self._first_byte_at = first_byte_at
+        self._head_only = head_only
+        self._status = 0
+        self._raw_bytes = 0
+        self._body_bytes = 0
+        self._kept = b""
+        self._head_seen = self._whole = self._keep = self._spoiled = False
+
+    # What the owner does
+
+    def adopt(self, owner: Owner) -> None:
+        """From here on, `owner` hears of this connection's end."""
+        self._owner = owner
+
+    def usable(self, now: float) -> bool:
+        """Whether a request can be written, as far as this machine knows."""
+        if not self.open:
+            return False
+        if now - self.idle_since > _SURELY_OPEN_SECONDS and self._has_news():
+            self.abort()
+            return False
+        return True
+
+    def start(self, request: bytes, now: float, deadline: float, *, head_only: bool) -> asyncio.Future[Result]:
+        """Write a request; the future never fails. `deadline` (monotonic) is kept by whoever calls `expire`."""
+        assert self._transport is not None
+        assert self._waiter is None
+        self.deadline = deadline
+        self._reset(now, head_only=head_only)
+        waiter = self._waiter = asyncio.get_running_loop().create_future()
+        self._transport.write(request)
+        return waiter
+
+    def cancel(self, waiter: asyncio.Future[Result]) -> None:
+        """Nobody waits for this answer any more. Does nothing when it came in the meantime."""
+        if self._waiter is waiter:
+            self._waiter = None
+            self.abort()
+
+    def busy(self) -> bool:
+        return self._waiter is not None
+
+    def fail(self, reason: str) -> None:
+        """End the exchange under way without a whole answer, and the connection with it."""
+        self.abort()
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(unanswered(reason, self._first_byte_at))
+
+    def abort(self) -> None:
+        """Close now, whatever is still to be written."""
+        self.open = False
+        if self._transport is not None:
+            self._transport.abort()
+
+    def close(self) -> None:
+        """Close in good order, as TLS asks."""
+        self.open = False
+        if self._transport is not None:
+            self._transport.close()
+
+    async def ended(self, within_seconds: float) -> None:
+        """Wait for a `close`; past `within_seconds`, don't be polite."""
+        if self._parser is None:
+            return
+        self._gone = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(within_seconds):
+                await asyncio.shield(self._gone)
+        except TimeoutError:
+            self.abort()
+            await self._gone
+
+    # What the event loop tells
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self.open = True
+
+    def data_received(self, data: bytes) -> None:
+        if self._waiter is None:
+            self.abort()  # nobody asked: what comes now would be taken for the next answer
+            return
+        self._raw_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self._spoiled = True
+            if not self._whole:
+                self.fail(f"the answer is not HTTP/1.1: {error}")
+                return
+        if self._whole:
+            self._finish()
+        else:
+            self._check_bounds()
+
+    def eof_received(self) -> None:
+        self.open = False
+        if self._waiter is not None and self._head_seen and self._ends_with_connection():
+            self._finish()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.open = False
+        unannounced = self._waiter is not None and self.exchanges > 0 and self._raw_bytes == 0
+        if self._waiter is not None:
+            when = "in the middle of its answer" if self._raw_bytes else "without an answer"
+            how = "" if exc is None else f" ({describe(exc)})"
+            self.fail(f"the connection ended {when}{how}")
+        self._parser = None  # it refers back to this object
+        if self._gone is not None:
+            self._gone.set_result(None)
+        if self._owner is not None:
+            self._owner.lost(self, unannounced=unannounced)
+
+    # What the parser tells
+
+    def on_message_begin(self) -> None:
+        if self._whole:
+            self._spoiled = True
+
+    def on_headers_complete(self) -> None:
+        status = self._status = self._parser.get_status_code()
+        if status >= 200:
+            self._head_seen = True
+            if self._head_only:
+                self._whole = True
+                self._keep = self._parser.should_keep_alive()
+
+    def on_message_complete(self) -> None:
+        if self._status >= 200:
+            self._whole = True
+            self._keep = self._parser.should_keep_alive()
+        elif self._status == 101:
+            self._whole = True  # another protocol follows, which nobody here speaks
+        else:
+            self._headers.clear()
+
+    # The end of an exchange
+
+    def _finish(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        assert waiter is not None
+        if self._head_only and self._parts:
+            self._spoiled = True  # an answer to HEAD has no body, so this is something else
+            self._parts.clear()
+        result = self._result()
+        self._headers.clear()
+        self._parts.clear()
+        self.exchanges += 1
+        if self._keep and self.open and not self._spoiled and self._nothing_to_write():
+            if self._head_only:
+                self._parser = httptools.HttpResponseParser(self)  # the old one waits for a body
+            self.idle_since = result.finished_at
+            assert self._owner is not None
+            self._owner.release(self)
+        else:
+            self.abort()
+        if not waiter.done():
+            waiter.set_result(result)
+
+    def _result(self) -> Result:
+        if self._kept or len(self._parts) > 1:
+            self._gather()
+            body = self._kept
+        else:
+            body = self._parts[0] if self._parts else b""
+        retry_after = None
+        if not 200 <= self._status < 300:
+            retry_after = self._header(b"retry-after")
+        return answered(self._status, retry_after, body, self._first_byte_at)
+
+    def _check_bounds(self) -> None:
+        """An answer that is not whole yet: is it too long?"""
+        if not self._head_seen:
+            if self._raw_bytes > HEAD_BYTES_READ:
+                self.fail(f"the answer's headers are longer than {HEAD_BYTES_READ} bytes")
+            return
+        self._gather()
+        if self._body_bytes > BODY_BYTES_READ or self._raw_bytes > _RAW_BYTES_READ:
+            self._keep = False
+            self._finish()
+
+    def _gather(self) -> None:
+        for part in self._parts:
+            self._body_bytes += len(part)
+            if len(self._kept) < ANSWER_BYTES_KEPT:
+                self._kept += part[: ANSWER_BYTES_KEPT - len(self._kept)]
+        self._parts.clear()
+
+    def _ends_with_connection(self) -> bool:
+        """Whether the end of the connection is the end of this answer (RFC 9112, 6.3)."""
+        coding = self._header(b"transfer-encoding")
+        if coding is not None:
+            return not coding.lower().rstrip().endswith("chunked")
+        return self._header(b"content-length") is None
+
+    def _header(self, wanted: bytes) -> str | None:
+        for name, value in self._headers.items():
+            if name.lower() == wanted:
+                return value.decode("latin-1")
+        return None
+
+    def _nothing_to_write(self) -> bool:
+        """False after an early answer: the rest of the request must not be taken for the next one."""
+        assert self._transport is not None
+        return self._transport.get_write_buffer_size() == 0
+
+    def _has_news(self) -> bool:
+        """Whether something came that the event loop has not seen: most likely the connection's end."""
+        assert self._transport is not None
+        poll = select.poll()
+        poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return bool(poll.poll(0))

@@ -1,0 +1,192 @@
+"""The sender of the hot path. Its cost per call is the price of a timer; measure before you add to it.
+
+How it decides:
+
+- `not_sent`: no byte of the request was given to a connection. A kept connection that is known to have ended is
+  put aside for another before that. Once written, a request is never written again: a receiver that ends a kept
+  connection without a word may have seen it, so that is `unknown`.
+- An answer is whole at its end, or when more than `BODY_BYTES_READ` of its body have come; then the connection
+  is dropped. A body without a length ends with the connection; over TLS only with a proper goodbye.
+- What a receiver sends unasked, or beyond its answer, costs it the connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from timer_controller.sender.answer import unanswered
+from timer_controller.sender.faults import TIMED_OUT_BEFORE_SENDING, WITHHELD
+from timer_controller.sender.http1.connection import Connection
+from timer_controller.sender.http1.pool import Limits, PermitAddress, Pool, Unreachable
+from timer_controller.sender.http1.resolver import LookUp, Resolver, system_look_up
+from timer_controller.sender.protocol import Call, Result
+from timer_controller.sender.target import (
+    SAFE_TARGET,
+    Destination,
+    UrlRefused,
+    check_method,
+    parse_destination,
+    split_url,
+)
+from timer_controller.sender.tls import verifying_context
+
+_BODY_EXPECTED = frozenset({"POST", "PUT", "PATCH"})
+_ROUTES_KEPT = 4096
+_SWEEP_SECONDS = 0.05
+"""How late a timeout may strike. One timer for all connections is far cheaper than one for each call."""
+_GOODBYE_SECONDS = 1.5
+
+
+class _Route(NamedTuple):
+    """What all URLs with one `scheme://authority` share."""
+
+    pool: Pool
+    host_line: str
+    authorization: str | None
+
+
+class Http1Sender:
+    """A `Sender` that speaks HTTP/1.1 itself. It belongs to the event loop that sends first."""
+
+    def __init__(
+        self,
+        *,
+        max_connections_per_destination: int,
+        max_idle_connections: int = 1000,
+        idle_seconds: float = 30.0,
+        connect_timeout_seconds: float = 5.0,
+        permit_address: PermitAddress = lambda address: None,
+        ssl_context: ssl.SSLContext | None = None,
+        look_up: LookUp = system_look_up,
+        look_up_kept_seconds: float = 10.0,
+    ) -> None:
+        """`permit_address` is asked of each address before a connection is made to it; `look_up` may block."""
+        self._limits = Limits(max_connections_per_destination, idle_seconds, connect_timeout_seconds)
+        self._max_idle_connections = max_idle_connections
+        self._permit_address = permit_address
+        self._ssl_context = ssl_context or verifying_context()
+        self._resolver = Resolver(look_up, keep_seconds=look_up_kept_seconds)
+        self._pools: dict[tuple[bool, str, int], Pool] = {}
+        self._routes: dict[str, _Route] = {}
+        self._sweeping: asyncio.TimerHandle | None = None
+
+    async def send(self, call: Call, may_send: Callable[[], bool]) -> Result:
+        try:
+            route, request = self._prepare(call)
+        except UrlRefused as error:
+            return unanswered(str(error), None)
+        now = time.monotonic()
+        deadline = now + call.timeout_seconds
+        connection = route.pool.take(now)
+        if connection is None:
+            try:
+                async with asyncio.timeout(call.timeout_seconds):
+                    connection = await route.pool.acquire()
+            except TimeoutError:
+                return unanswered(TIMED_OUT_BEFORE_SENDING, None)
+            except Unreachable as error:
+                return unanswered(str(error), None)
+            now = time.monotonic()
+        if not may_send():
+            route.pool.release(connection)
+            return unanswered(WITHHELD, None)
+        waiter = connection.start(request, now, deadline, head_only=call.method == "HEAD")
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            connection.cancel(waiter)
+            raise
+
+    async def aclose(self) -> None:
+        await self._resolver.aclose()
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            self._sweeping = None
+        connections = [connection for pool in self._pools.values() for connection in pool.connections]
+        for connection in connections:
+            connection.close()
+        await asyncio.gather(*(connection.ended(_GOODBYE_SECONDS) for connection in connections))
+        self._pools.clear()
+        self._routes.clear()
+
+    # A request
+
+    def _prepare(self, call: Call) -> tuple[_Route, bytes]:
+        url = call.url
+        cut = url.find("/", 8)
+        route = self._routes.get(url[:cut])
+        if route is not None and SAFE_TARGET.fullmatch(url, cut):
+            target = url[cut:]
+        else:
+            prefix, target = split_url(url)
+            route = self._routes.get(prefix) or self._new_route(prefix)
+        return route, _request(call, target, route)
+
+    def _new_route(self, prefix: str) -> _Route:
+        destination = parse_destination(prefix)
+        if len(self._routes) >= _ROUTES_KEPT:
+            self._routes.clear()
+        route = self._routes[prefix] = _Route(
+            self._pool(destination), f"Host: {destination.host_header}\r\n", destination.authorization
+        )
+        return route
+
+    def _pool(self, destination: Destination) -> Pool:
+        key = (destination.secure, destination.host, destination.port)
+        pool = self._pools.get(key)
+        if pool is None:
+            pool = self._pools[key] = Pool(
+                destination, self._limits, self._resolver, self._permit_address, self._ssl_context
+            )
+            if self._sweeping is None:
+                self._sweep_later()
+        return pool
+
+    # What time ends
+
+    def _sweep_later(self) -> None:
+        self._sweeping = asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
+
+    def _sweep(self) -> None:
+        now = time.monotonic()
+        gone = [key for key, pool in self._pools.items() if not pool.sweep(now)]
+        if gone:
+            for key in gone:
+                del self._pools[key]
+            kept = set(self._pools.values())
+            self._routes = {prefix: route for prefix, route in self._routes.items() if route.pool in kept}
+        if sum(len(pool.connections) for pool in self._pools.values()) > self._max_idle_connections:
+            self._close_longest_resting()
+        self._sweeping = None
+        if self._pools:
+            self._sweep_later()
+
+    def _close_longest_resting(self) -> None:
+        resting = [connection for pool in self._pools.values() for connection in pool.resting()]
+        excess = len(resting) - self._max_idle_connections
+        if excess > 0:
+            for connection in sorted(resting, key=_idle_since)[:excess]:
+                connection.close()
+
+
+def _idle_since(connection: Connection) -> float:
+    return connection.idle_since
+
+
+def _request(call: Call, target: str, route: _Route) -> bytes:
+    """The whole request, so that it leaves in one write."""
+    lines = "".join([f"{name}: {value}\r\n" for name, value in call.headers])
+    if route.authorization and not any(name.lower() == "authorization" for name, _ in call.headers):
+        lines += f"Authorization: {route.authorization}\r\n"
+    body = call.body
+    if body or call.method in _BODY_EXPECTED:
+        lines += f"Content-Length: {len(body)}\r\n"
+    head = f"{check_method(call.method)} {target} HTTP/1.1\r\n{route.host_line}{lines}\r\n"
+    try:
+        return head.encode() + body
+    except UnicodeEncodeError:
+        raise UrlRefused("this request cannot be sent: a header holds what is no text") from None

@@ -1,0 +1,88 @@
+"""The controller as a process: first contact, a session per database, and a new one after a lost place."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from timer_controller import session
+from timer_controller.loops import AWAY_SECONDS
+from timer_controller.sender.protocol import Sender
+from timer_controller.session import Session
+from timer_controller.settings import ControllerSettings
+from timer_db.clock import DatabaseClock
+from timer_db.domain.errors import DatabaseUnavailable, Fenced
+from timer_db.engine import Pool, open_shards
+from timer_db.operations.watch import ClockKeeper, ConnectRetry
+from timer_db.shards import Shards
+
+log = logging.getLogger(__name__)
+
+
+class Controller:
+    """Serves every database of its settings until `stop` is called."""
+
+    def __init__(self, settings: ControllerSettings, sender: Sender) -> None:
+        self._settings = settings
+        self._sender = sender
+        self._stop = asyncio.Event()
+        self._sessions: dict[int, Session] = {}
+        self._shards: Shards | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether every database takes our beats."""
+        return (
+            self._shards is not None
+            and len(self._sessions) == len(self._shards)
+            and all(session.lease.may_send() for session in self._sessions.values())
+        )
+
+    def stop(self) -> None:
+        """Drain and leave. Safe to call more than once."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Until stopped. Raises DatabaseError when the first contact fails for good."""
+        settings = self._settings
+        shards = open_shards(settings.db_urls, Pool(settings.db_pool_size))
+        self._shards = shards
+        retry = ConnectRetry(
+            settings.db_connect_attempts,
+            settings.db_connect_wait_seconds,
+            settings.db_connect_wait_max_seconds,
+        )
+        keeper = ClockKeeper(shards, DatabaseClock(), retry)
+        try:
+            if await self._unless_stopped(keeper.wait_until_ready()):
+                async with asyncio.TaskGroup() as group:
+                    for shard in shards:
+                        group.create_task(self._serve(shard.number, shard.engine))
+        finally:
+            await self._sender.aclose()
+            await shards.close()
+
+    async def _serve(self, number: int, engine: AsyncEngine) -> None:
+        while not self._stop.is_set():
+            try:
+                self._sessions[number] = await session.join(engine, self._sender, self._settings)
+                await self._sessions[number].run(self._stop)
+            except* Fenced as group:
+                log.warning("lost the place among the controllers: %s; joining again", group.exceptions[0])
+            except* DatabaseUnavailable as group:
+                log.warning("could not join: %s", group.exceptions[0])
+                await asyncio.sleep(AWAY_SECONDS)
+
+    async def _unless_stopped(self, work: object) -> bool:
+        """Whether the work ended before a stop was asked for; a stop ends it."""
+        task = asyncio.ensure_future(work)  # type: ignore[call-overload]
+        stopped = asyncio.create_task(self._stop.wait())
+        await asyncio.wait([task, stopped], return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if not task.done():
+            task.cancel()
+            return False
+        task.result()
+        return True

@@ -1,0 +1,35 @@
+"""The controller's settings."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from timer_db.settings import DatabaseSettings
+
+
+class ControllerSettings(DatabaseSettings):
+    """Read from the environment; the names there begin with TIMER_."""
+
+    model_config = SettingsConfigDict(env_prefix="TIMER_", frozen=True, extra="ignore")
+
+    poll_seconds: float = Field(
+        0.5, ge=0.01, le=60, description="How often a controller looks for timers that are due soon."
+    )
+    lease_seconds: float = Field(
+        5.0,
+        ge=1,
+        le=300,
+        description="How long a controller may be silent before others take its timers over. The same for all.",
+    )
+    calls_max: int = Field(128, ge=1, le=20_000, description="Calls that a controller has in flight at most.")
+    hands_max: int = Field(
+        2000, ge=1, le=50_000, description="Timers that a controller holds at most, those in flight included."
+    )
+    drain_seconds: float = Field(
+        25.0, gt=0, description="How long a stopping controller waits for calls in flight and for the database."
+    )
+    controller_host: str = Field("127.0.0.1", description="Where the controller's health endpoints listen.")
+    controller_port: int = Field(0, ge=0, le=65_535, description="Their port; 0 is none.")
+    egress_proxy: str | None = Field(None, description="An HTTP proxy that every call goes through.")
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="What is logged.")

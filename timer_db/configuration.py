@@ -1,0 +1,24 @@
+"""Reading settings: all faults at once, each in a line that names the variable."""
+
+from __future__ import annotations
+
+import sys
+from typing import TypeVar
+
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings
+
+Settings = TypeVar("Settings", bound=BaseSettings)
+EXIT_CODE = 2
+
+
+def read_or_exit(kind: type[Settings]) -> Settings:
+    """The settings from the environment; or one line per fault on standard error, and exit code 2."""
+    try:
+        return kind()
+    except ValidationError as error:
+        prefix = kind.model_config.get("env_prefix", "")
+        for fault in error.errors(include_input=False, include_url=False):
+            name = prefix + ".".join(str(part) for part in fault["loc"])
+            sys.stderr.write(f"setting {name.upper()}: {fault['msg']}\n")
+        sys.exit(EXIT_CODE)

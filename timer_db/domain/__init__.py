@@ -1,0 +1,1 @@
+"""What a timer is, in pure Python: no database, no network, no clock of its own."""

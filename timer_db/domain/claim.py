@@ -1,0 +1,41 @@
+"""What a controller holds, and what it reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from timer_db.domain.queue_entry import QueueEntry
+from timer_db.domain.states import Outcome, TimerState
+from timer_db.domain.timer import Timer
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A controller's right to make one attempt."""
+
+    batch: int
+    entry: QueueEntry
+    timer: Timer
+    attempt: int
+    """The number of the attempt to make; 1 is the first."""
+    possible_duplicate: bool
+    """An earlier attempt may have reached the receiver."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """One attempt that was made, and what follows it."""
+
+    batch: int
+    entry: QueueEntry
+    attempt: int
+    outcome: Outcome
+    state: TimerState
+    started_at_us: int
+    finished_at_us: int
+    reason: str
+    http_status: int | None = None
+    latency_us: int | None = None
+    answer: bytes = b""
+    retry_at_us: int | None = None
+    """Set when `state` is `scheduled`."""

@@ -1,0 +1,87 @@
+"""One root for every error of ours. Each carries facts; services decide how to show them.
+
+TimerError
+├── DatabaseError
+│   ├── DatabaseUnavailable     nobody answers, or the connection was lost: try again later
+│   ├── DatabaseUnfit           it answers, but cannot keep the promises (`faults` says why)
+│   ├── SchemaMismatch          its tables are not those of this version
+│   └── UnexpectedCount         a write matched other rows than it must; it was rolled back
+├── TimerNotFound
+├── NotCancellable              the timer is being called, or has ended
+├── NameTaken                   another timer with this name lives, with other content
+└── Fenced                      this controller's claims were taken over
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from timer_db.domain.states import TimerState
+
+
+class TimerError(Exception):
+    """The root."""
+
+
+class DatabaseError(TimerError):
+    """Something is wrong with a database server."""
+
+
+class DatabaseUnavailable(DatabaseError):
+    """Nobody answers, or the connection was lost. What was under way may or may not have happened."""
+
+
+class DatabaseUnfit(DatabaseError):
+    """The server answers, but timers would not be safe with it."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = tuple(faults)
+
+
+class SchemaMismatch(DatabaseError):
+    """The tables are older or newer than this version of the code needs."""
+
+    def __init__(self, found: str | None, wanted: str) -> None:
+        super().__init__(
+            f"the database's schema is {found or 'missing'}, this version needs {wanted}:"
+            " run 'python -m timer_db upgrade'"
+        )
+        self.found, self.wanted = found, wanted
+
+
+class UnexpectedCount(DatabaseError):
+    """A statement matched another number of rows than it must: what it rests on does not hold."""
+
+    def __init__(self, statement: str, found: int, wanted: int) -> None:
+        super().__init__(f"{found} rows instead of {wanted} matched: {statement[:200]}")
+        self.found, self.wanted = found, wanted
+
+
+class TimerNotFound(TimerError):
+    """No timer has this id."""
+
+    def __init__(self, timer_id: UUID) -> None:
+        super().__init__(f"no timer has the id {timer_id}")
+        self.timer_id = timer_id
+
+
+class NotCancellable(TimerError):
+    """Only a scheduled timer can be cancelled."""
+
+    def __init__(self, timer_id: UUID, state: TimerState) -> None:
+        super().__init__(f"timer {timer_id} is {state}; only a scheduled timer can be cancelled")
+        self.timer_id, self.state = timer_id, state
+
+
+class NameTaken(TimerError):
+    """A living timer of the same collection has this name and other content."""
+
+    def __init__(self, name: str, holder: UUID) -> None:
+        super().__init__(f"the name {name!r} belongs to timer {holder}, which has other content")
+        self.name, self.holder = name, holder
+
+
+class Fenced(TimerError):
+    """Another controller took this one's claims over; it must join again before it goes on."""

@@ -1,0 +1,71 @@
+"""A timer as JSON: what `GET /timers/{id}` answers, and what a call without a body of its own carries."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from timer_db.domain.states import ENDED, TimerState
+from timer_db.domain.timer import Timer
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def rfc3339(time_us: int) -> str:
+    """Microseconds since the epoch as RFC 3339 in UTC: `2026-11-20T10:09:56.123456Z`."""
+    seconds, rest = divmod(time_us, 1_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:06d}Z"
+
+
+def microseconds(moment: datetime) -> int:
+    """An aware datetime as microseconds since the epoch, exactly."""
+    delta = moment - _EPOCH
+    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+
+def time_left_seconds(due_at_us: int, state: TimerState, now_us: int) -> int:
+    """Whole seconds until the timer is due, rounded up; 0 once it is due or has ended."""
+    if state in ENDED:
+        return 0
+    return max(0, -((now_us - due_at_us) // 1_000_000))
+
+
+def represent(timer: Timer, now_us: int) -> dict[str, Any]:
+    """The timer's JSON object at `now_us`."""
+    shown: dict[str, Any] = {
+        "id": str(timer.id),
+        "time_left": time_left_seconds(timer.due_at_us, timer.state, now_us),
+        "status": timer.state.value,
+        "due_at": rfc3339(timer.due_at_us),
+        "created_at": rfc3339(timer.created_at_us),
+        "collection": timer.collection,
+        "name": timer.name,
+        "url": timer.url,
+        "append_id": timer.append_id,
+        "method": timer.method,
+        "headers": timer.headers,
+        "body": None,
+        "meta": timer.meta,
+        "labels": timer.labels,
+        "priority": timer.priority,
+        "retry": {
+            "max_attempts": timer.retry.max_attempts,
+            "initial_seconds": timer.retry.initial_seconds,
+            "factor": timer.retry.factor,
+            "max_seconds": timer.retry.max_seconds,
+            "jitter": timer.retry.jitter,
+        },
+        "timeout_seconds": timer.timeout_seconds,
+        "on_unknown": timer.on_unknown.value,
+        "attempts": timer.attempts,
+        "next_attempt_at": None if timer.next_attempt_at_us is None else rfc3339(timer.next_attempt_at_us),
+        "ended_at": None if timer.ended_at_us is None else rfc3339(timer.ended_at_us),
+    }
+    if timer.body is not None:
+        if timer.body_is_json:
+            shown["body"] = json.loads(timer.body)
+        else:
+            shown["body_base64"] = base64.b64encode(timer.body).decode()
+    return shown

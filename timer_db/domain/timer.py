@@ -1,0 +1,75 @@
+"""A timer as its owner asked for it, and as it stands now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from timer_db.domain.backoff import DEFAULT_RETRY, RetryPolicy
+from timer_db.domain.states import OnUnknown, Outcome, TimerState
+
+DEFAULT_COLLECTION = "default"
+DEFAULT_TIMEOUT_SECONDS = 10.0
+
+Json = Any
+"""A JSON value as Python reads it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewTimer:
+    """What a client asked for, checked. Its id is chosen before the first try to store it."""
+
+    id: UUID
+    due_at_us: int
+    created_at_us: int
+    url: str
+    method: str = "POST"
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    """None: the call carries the timer's own representation."""
+    body_is_json: bool = True
+    meta: Json = None
+    name: str | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+    priority: int = 0
+    append_id: bool = True
+    retry: RetryPolicy = DEFAULT_RETRY
+    timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
+    on_unknown: OnUnknown = OnUnknown.resend
+    due_as_given: str = ""
+    """The due time in the client's own form, such as `delay=90.0`: what a repeated create is compared by."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timer(NewTimer):
+    """A stored timer with its state, read in one consistent statement."""
+
+    state: TimerState
+    attempts: int = 0
+    """Attempts made so far."""
+    next_attempt_at_us: int | None = None
+    """When it is called next; None once it has ended or while it is being called."""
+    ended_at_us: int | None = None
+    collection: str = DEFAULT_COLLECTION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try to deliver, as it is logged."""
+
+    timer_id: UUID
+    number: int
+    """1 is the first."""
+    outcome: Outcome
+    state: TimerState
+    """The state that this attempt led to: one of `AFTER_ATTEMPT`."""
+    started_at_us: int
+    finished_at_us: int
+    controller: str | None
+    http_status: int | None
+    latency_us: int | None
+    reason: str
+    """For a person: why it ended so."""
+    answer: bytes
+    """The first bytes of the answer's body."""

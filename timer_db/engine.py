@@ -1,0 +1,83 @@
+"""Connections to the servers, from explicit arguments."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from timer_db.shards import Shards
+
+_SCHEMES = ("mysql", "mariadb", "mysql+aiomysql", "mariadb+aiomysql")
+
+# Strict: a value that does not fit is an error, never cut. Waits for row locks are milliseconds here,
+# so five seconds mean that something is wrong.
+_SESSION = (
+    "SET SESSION sql_mode='STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO',"
+    " time_zone='+00:00', innodb_lock_wait_timeout=5"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """How many connections to each server a process keeps, and how long it waits for one."""
+
+    size: int = 8
+    wait_seconds: float = 5.0
+    connect_timeout_seconds: float = 5.0
+
+
+def parse_url(text: str) -> URL:
+    """`mysql://user:password@host:3306/timer` as SQLAlchemy's URL. ValueError says what is wrong with it."""
+    try:
+        url = make_url(text.strip())
+    except ArgumentError as error:
+        raise ValueError("it must read mysql://user:password@host:3306/database") from error
+    if url.drivername not in _SCHEMES:
+        raise ValueError(f"it begins with {url.drivername}://; mysql:// or mariadb:// is needed")
+    if not url.host or not url.database:
+        raise ValueError("it must name a host and a database: mysql://user:password@host:3306/database")
+    unknown = set(url.query) - {"charset", "ssl_ca"}
+    if unknown:
+        raise ValueError(f"it has the unknown option {sorted(unknown)[0]!r}; ssl_ca and charset are known")
+    return url.set(drivername="mysql+aiomysql")
+
+
+def open_engine(url: URL, pool: Pool) -> AsyncEngine:
+    """A pool of connections to one server. Nothing is connected yet."""
+    arguments: dict[str, object] = {"connect_timeout": pool.connect_timeout_seconds, "charset": "utf8mb4"}
+    certificates = url.query.get("ssl_ca")
+    if isinstance(certificates, str):
+        arguments["ssl"] = ssl.create_default_context(cafile=certificates)
+    engine = create_async_engine(
+        url.set(query={}),
+        # REPEATABLE READ locks gaps: claims would then make inserts wait.
+        isolation_level="READ COMMITTED",
+        pool_size=pool.size,
+        max_overflow=0,
+        pool_timeout=pool.wait_seconds,
+        # An idle connection may have been closed by the server or a proxy in between (wait_timeout).
+        pool_recycle=300,
+        pool_pre_ping=False,
+        connect_args=arguments,
+    )
+    event.listen(engine.sync_engine, "connect", _prepare_session)
+    return engine
+
+
+def open_shards(urls: Sequence[str], pool: Pool | None = None) -> Shards:
+    """The servers of a `TIMER_DB_URL`, in order. ValueError for a URL that cannot be."""
+    return Shards([open_engine(parse_url(url), pool or Pool()) for url in urls])
+
+
+def _prepare_session(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    cursor = connection.cursor()
+    cursor.execute(_SESSION)
+    cursor.close()

@@ -1,0 +1,243 @@
+"""The tables. `docs/architecture.md` tells why they are cut this way; decision 1 has the measurements.
+
+Times are microseconds since the epoch, UTC, by the database's clock. Ids are 16 bytes, in UUID order.
+A timer's state is where its rows are; `docs/state_machine.md` shows it:
+
+    a row in `attempts` for attempt number `attempts_made + 1`   ended, in that row's state
+    `cancelled_at_us` is set                                     cancelled
+    a row in `due_queue`                                         scheduled
+    none of these                                                firing: a batch in `claim_batches` holds it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    text,
+)
+from sqlalchemy.dialects.mysql import (
+    BIGINT,
+    BINARY,
+    INTEGER,
+    MEDIUMBLOB,
+    MEDIUMTEXT,
+    SMALLINT,
+    TINYINT,
+    VARBINARY,
+    VARCHAR,
+)
+
+from timer_db.domain.states import AFTER_ATTEMPT, OnUnknown, Outcome, TimerState
+
+PRIORITY_MAX = 32_767
+FOREVER_US = 253_402_300_799_999_999
+"""The end of the year 9999, the last moment that a timer can be due."""
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+_INNODB: dict[str, Any] = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
+
+
+def _one_of(column: str, values: Iterable[StrEnum]) -> CheckConstraint:
+    listed = ", ".join(f"'{value}'" for value in sorted(values))
+    return CheckConstraint(f"{column} IN ({listed})", name=column)
+
+
+def _word(name: str, *, nullable: bool = False) -> Column[str]:
+    """A value of one of our enums, readable for people."""
+    return Column(name, VARCHAR(16, charset="ascii", collation="ascii_bin"), nullable=nullable)
+
+
+def _time(name: str, *, nullable: bool = False) -> Column[int]:
+    return Column(name, BigInteger, nullable=nullable)
+
+
+def _id(name: str, *, primary_key: bool = False, nullable: bool = False) -> Column[bytes]:
+    return Column(name, BINARY(16), primary_key=primary_key, nullable=nullable)
+
+
+timers = Table(
+    "timers",
+    metadata,
+    _id("id", primary_key=True),
+    Column("collection_id", INTEGER(unsigned=True), nullable=False, server_default=text("1")),
+    Column("route_id", INTEGER(unsigned=True)),
+    Column("name", String(200)),
+    Column("priority", SMALLINT(unsigned=True), nullable=False),
+    _time("due_at_us"),
+    _time("next_at_us"),  # when it may be called: its place in due_queue
+    _time("created_at_us"),
+    _time("cancelled_at_us", nullable=True),
+    Column("attempts_made", SMALLINT(unsigned=True), nullable=False, server_default=text("0")),
+    Column("possible_duplicate", TINYINT(1), nullable=False, server_default=text("0")),
+    Column("url", String(2083)),  # null when a route names it
+    Column("append_id", TINYINT(1), nullable=False),
+    Column("method", VARCHAR(32, charset="ascii", collation="ascii_bin"), nullable=False),
+    Column("headers", MEDIUMTEXT),  # JSON object; null when there are none
+    Column("body", MEDIUMBLOB),  # null: the call carries the timer's own representation
+    Column("body_is_json", TINYINT(1), nullable=False),
+    Column("meta", MEDIUMTEXT),  # JSON; null when there is none
+    Column("labels", MEDIUMTEXT),  # JSON object; null when there are none
+    Column("retry", VARCHAR(500, charset="ascii", collation="ascii_bin")),  # JSON; null: the default policy
+    Column("timeout_ms", INTEGER(unsigned=True), nullable=False),
+    _word("on_unknown"),
+    Column("on_failure_url", String(2083)),
+    CheckConstraint(f"priority <= {PRIORITY_MAX}", name="priority"),
+    CheckConstraint(f"due_at_us BETWEEN 0 AND {FOREVER_US}", name="due_at_us"),
+    CheckConstraint(f"next_at_us BETWEEN 0 AND {FOREVER_US}", name="next_at_us"),
+    CheckConstraint("(url IS NULL) <> (route_id IS NULL)", name="url_or_route"),
+    _one_of("on_unknown", OnUnknown),
+    **_INNODB,
+)
+
+# Nothing but its key, which is its order: highest priority first (rank = 32,767 - priority), then the time, then
+# the id. `due_key` is the time (8 bytes, big-endian) and the id, so that one IN list over one column names rows.
+due_queue = Table(
+    "due_queue",
+    metadata,
+    Column("priority_rank", SMALLINT(unsigned=True), primary_key=True, autoincrement=False),
+    Column("due_key", BINARY(24), primary_key=True),
+    **_INNODB,
+)
+
+# One row per batch in a controller's hands: `entries` holds, for each timer, rank (2 bytes) and due_key (24).
+# A timer of it is done when `attempts` has a row of this controller and batch.
+claim_batches = Table(
+    "claim_batches",
+    metadata,
+    Column("controller_id", INTEGER(unsigned=True), primary_key=True, autoincrement=False),
+    Column("number", INTEGER(unsigned=True), primary_key=True, autoincrement=False),
+    _time("claimed_at_us"),
+    Column("entries", MEDIUMBLOB, nullable=False),
+    **_INNODB,
+)
+
+# Append-only, one partition per day of `finished_at_us`; MySQL wants that column in the key then.
+attempts = Table(
+    "attempts",
+    metadata,
+    _id("timer_id", primary_key=True),
+    Column("attempt", SMALLINT(unsigned=True), primary_key=True, autoincrement=False),
+    Column("finished_at_us", BigInteger, primary_key=True, autoincrement=False),
+    Column("controller_id", INTEGER(unsigned=True), nullable=False),
+    Column("batch", INTEGER(unsigned=True), nullable=False),
+    _time("started_at_us"),
+    _word("outcome"),
+    _word("state"),
+    Column("http_status", SmallInteger),
+    Column("latency_us", BIGINT(unsigned=True)),
+    Column("reason", String(255), nullable=False),
+    Column("answer", VARBINARY(1024), nullable=False),
+    CheckConstraint("attempt >= 1", name="attempt"),
+    _one_of("outcome", Outcome),
+    _one_of("state", AFTER_ATTEMPT),
+    **_INNODB,
+)
+
+# Timers that ended otherwise than delivered, so that those few are found among millions without a scan.
+endings = Table(
+    "endings",
+    metadata,
+    Column("state", VARCHAR(16, charset="ascii", collation="ascii_bin"), primary_key=True),
+    _id("timer_id", primary_key=True),
+    _time("ended_at_us"),
+    _one_of("state", {TimerState.failed, TimerState.unknown, TimerState.cancelled}),
+    **_INNODB,
+)
+
+# One row per membership: a controller that lost its place joins again under a new id, so the id is the
+# fencing token ("epoch"). Live while `gone_at_us` is null.
+controllers = Table(
+    "controllers",
+    metadata,
+    Column("id", INTEGER(unsigned=True), primary_key=True, autoincrement=True),
+    Column("host", String(255), nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("version", String(32), nullable=False),
+    _time("joined_at_us"),
+    _time("beat_at_us"),
+    _time("gone_at_us", nullable=True),
+    Column("gone_because", VARCHAR(16, charset="ascii", collation="ascii_bin")),
+    CheckConstraint("(gone_at_us IS NULL) = (gone_because IS NULL)", name="gone"),
+    CheckConstraint("gone_because IN ('fenced', 'left')", name="gone_because"),
+    Index(None, "gone_at_us"),
+    **_INNODB,
+)
+
+# A name belongs to the timer that took it while that timer lives; later creates take it over.
+timer_names = Table(
+    "timer_names",
+    metadata,
+    Column("collection_id", INTEGER(unsigned=True), primary_key=True, autoincrement=False),
+    Column("name", String(200), primary_key=True),
+    _id("timer_id"),
+    Column("content_sha256", BINARY(32), nullable=False),
+    **_INNODB,
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("key_sha256", BINARY(32), primary_key=True),
+    Column("content_sha256", BINARY(32), nullable=False),
+    _id("timer_id", nullable=True),
+    Column("answer", MEDIUMBLOB),
+    _time("created_at_us"),
+    Index(None, "created_at_us"),
+    **_INNODB,
+)
+
+collections = Table(
+    "collections",
+    metadata,
+    Column("id", INTEGER(unsigned=True), primary_key=True, autoincrement=True),
+    Column("name", String(200), nullable=False),
+    Column("is_paused", TINYINT(1), nullable=False, server_default=text("0")),
+    Column("defaults", MEDIUMTEXT),  # JSON: retry, timeout, priority, retention …
+    _time("created_at_us"),
+    Index("uq_collections_name", "name", unique=True),
+    **_INNODB,
+)
+
+routes = Table(
+    "routes",
+    metadata,
+    Column("id", INTEGER(unsigned=True), primary_key=True, autoincrement=True),
+    Column("name", String(200), nullable=False),
+    Column("url", String(2083), nullable=False),
+    Column("method", VARCHAR(32, charset="ascii", collation="ascii_bin"), nullable=False),
+    Column("headers", MEDIUMTEXT),
+    Column("settings", MEDIUMTEXT),  # JSON: secrets, limits, retry policy
+    Column("is_disabled", TINYINT(1), nullable=False, server_default=text("0")),
+    _time("created_at_us"),
+    Index("uq_routes_name", "name", unique=True),
+    **_INNODB,
+)
+
+# The start-up probe locks rows here from two connections; it puts them in and takes them out itself.
+lock_probes = Table(
+    "lock_probes",
+    metadata,
+    _id("probe", primary_key=True),
+    Column("number", TINYINT(unsigned=True), primary_key=True, autoincrement=False),
+    **_INNODB,
+)

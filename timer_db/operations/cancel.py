@@ -1,0 +1,48 @@
+"""Cancel a timer that waits."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from timer_db import transactions
+from timer_db.domain.errors import NotCancellable, TimerNotFound
+from timer_db.domain.queue_entry import entry_of
+from timer_db.domain.states import TimerState
+from timer_db.domain.timer import Timer
+from timer_db.operations.rows import timer_of
+from timer_db.shards import Shards
+from timer_db.statements import attempts, controllers, queue, reading, timers
+from timer_db.transactions import Connection
+
+
+async def cancel(shards: Shards, timer_id: UUID) -> Timer:
+    """The cancelled timer, which is surely never called again.
+
+    Raises TimerNotFound, or NotCancellable for one that is being called or has ended.
+    """
+    shard = shards.holding(timer_id)
+    if shard is None:
+        raise TimerNotFound(timer_id)
+
+    async def work(connection: Connection) -> Timer:
+        timer = await _read(connection, timer_id)
+        if timer.state is not TimerState.scheduled or timer.next_attempt_at_us is None:
+            raise NotCancellable(timer_id, timer.state)
+        place = entry_of(timer_id, timer.priority, timer.next_attempt_at_us)
+        taken = await connection.write(queue.remove(place.rank, [place.due_key]))
+        if taken == 0:
+            # Claimed, or cancelled by another, since it was read: a claim waits for nobody.
+            raise NotCancellable(timer_id, (await _read(connection, timer_id)).state)
+        now_us = int(await connection.value(controllers.NOW))
+        await connection.write(timers.cancel(timer_id.bytes, now_us), count=1)
+        await connection.write(attempts.end([(TimerState.cancelled, timer_id.bytes, now_us)]), count=1)
+        return await _read(connection, timer_id)
+
+    return await transactions.run(shard.engine, work)
+
+
+async def _read(connection: Connection, timer_id: UUID) -> Timer:
+    rows = await connection.rows(reading.by_ids([timer_id.bytes]))
+    if not rows:
+        raise TimerNotFound(timer_id)
+    return timer_of(rows[0])

@@ -1,0 +1,39 @@
+"""Everything about a server that endangers the promises, each with what to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from timer_db import schema, transactions
+from timer_db.domain.errors import DatabaseUnfit, SchemaMismatch
+from timer_db.operations import probe
+from timer_db.statements import probe as statements
+from timer_db.transactions import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was found on one server."""
+
+    version: str
+    schema_version: str
+    faults: list[str]
+
+
+async def examine(engine: AsyncEngine) -> Report:
+    """Examine one server. Raises DatabaseUnavailable when it does not answer."""
+
+    async def ask_version(connection: Connection) -> str:
+        return str(await connection.value(statements.VERSION))
+
+    version = await transactions.run(engine, ask_version)
+    try:
+        await schema.check(engine)
+        faults = await probe.check(engine)
+    except SchemaMismatch as error:
+        return Report(version, error.found or "missing", [str(error)])
+    except DatabaseUnfit as error:
+        return Report(version, schema.wanted_version(), list(error.faults))
+    return Report(version, schema.wanted_version(), faults)

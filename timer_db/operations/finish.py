@@ -1,0 +1,116 @@
+"""Write down what came of attempts."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from timer_db import transactions
+from timer_db.domain.claim import Finished
+from timer_db.domain.queue_entry import QueueEntry
+from timer_db.domain.states import Outcome, TimerState
+from timer_db.statements import attempts, claims, queue, timers
+from timer_db.transactions import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What of a `finish` was written. `lost` had been taken over: others decided about those timers."""
+
+    lost: list[Finished] = field(default_factory=list)
+    lost_batches: frozenset[int] = frozenset()
+
+
+async def finish(
+    engine: AsyncEngine,
+    controller_id: int,
+    finished: Sequence[Finished],
+    done_batches: Collection[int],
+    *,
+    is_repeat: bool = False,
+) -> Written:
+    """Log attempts, put retries into the queue, and drop the batches of which nothing is in hand any more.
+
+    One transaction, guarded by the batches' rows: who does not find them has lost the claims. After
+    DatabaseUnavailable the same call with `is_repeat` writes what the first one did not.
+    """
+
+    async def work(connection: Connection) -> Written:
+        numbers = {f.batch for f in finished} | set(done_batches)
+        held = {int(row[0]) for row in await connection.rows(claims.lock(controller_id, numbers))}
+        already = await _logged_before(connection, controller_id, finished) if is_repeat else set()
+        lost = [f for f in finished if f.batch not in held and (f.batch, f.entry) not in already]
+        new = [f for f in finished if f.batch in held and (f.batch, f.entry) not in already]
+        await write_attempts(connection, controller_id, new)
+        if gone := held & set(done_batches):
+            await connection.write(claims.drop(controller_id, gone), count=len(gone))
+        # A batch that a repeat does not find was dropped by the first try, unless something of it is lost.
+        missing = frozenset(f.batch for f in lost) if is_repeat else frozenset(numbers - held)
+        return Written(lost, missing)
+
+    return await transactions.run(engine, work)
+
+
+async def write_attempts(connection: Connection, controller_id: int, finished: Sequence[Finished]) -> None:
+    """The rows of attempts whose batch is locked by this transaction."""
+    if not finished:
+        return
+    rows = [_row(controller_id, f) for f in sorted(finished, key=lambda f: f.entry.timer_id)]
+    await connection.write(*attempts.log(rows), count=len(rows))
+    ends = [
+        (f.state, f.entry.timer_id, f.finished_at_us)
+        for f in finished
+        if f.state in (TimerState.failed, TimerState.unknown)
+    ]
+    if ends:
+        await connection.write(attempts.end(ends), count=len(ends))
+    retries = [(f, f.retry_at_us) for f in finished if f.retry_at_us is not None]
+    for f, at_us in sorted(retries, key=lambda retry: retry[0].entry.timer_id):
+        may_have_arrived = f.outcome is Outcome.unknown
+        await connection.write(timers.retry(f.entry.timer_id, f.attempt, at_us, may_have_arrived), count=1)
+    if retries:
+        await connection.write(queue.put([f.entry.moved_to(at) for f, at in retries]), count=len(retries))
+
+
+async def logged_in_batch(
+    connection: Connection, controller_id: int, number: int, entries: Iterable[QueueEntry]
+) -> set[QueueEntry]:
+    """Those of a batch's timers whose attempt is written down."""
+    by_id = {entry.timer_id: entry for entry in entries}
+    if not by_id:
+        return set()
+    rows = await connection.rows(attempts.logged(controller_id, number, by_id))
+    return {by_id[bytes(row[0])] for row in rows}
+
+
+async def _logged_before(
+    connection: Connection, controller_id: int, finished: Sequence[Finished]
+) -> set[tuple[int, QueueEntry]]:
+    by_batch: defaultdict[int, list[QueueEntry]] = defaultdict(list)
+    for f in finished:
+        by_batch[f.batch].append(f.entry)
+    found: set[tuple[int, QueueEntry]] = set()
+    for number, entries in by_batch.items():
+        logged = await logged_in_batch(connection, controller_id, number, entries)
+        found.update((number, entry) for entry in logged)
+    return found
+
+
+def _row(controller_id: int, f: Finished) -> tuple[object, ...]:
+    return (
+        f.entry.timer_id,
+        f.attempt,
+        f.finished_at_us,
+        controller_id,
+        f.batch,
+        f.started_at_us,
+        f.outcome.value,
+        f.state.value,
+        f.http_status,
+        f.latency_us,
+        f.reason[:255],
+        f.answer[:1024],
+    )

@@ -1,0 +1,61 @@
+"""A controller's place among the others: join, beat, leave.
+
+A membership's id is the fencing token: one that lost its place never gets it back, it joins anew under
+another id. What was claimed under the old one is rescued by whoever finds it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from timer_db import transactions
+from timer_db.clock import DatabaseClock
+from timer_db.domain.errors import Fenced
+from timer_db.statements import controllers
+from timer_db.transactions import Connection
+
+HOST_MAX = 255
+
+
+async def join(engine: AsyncEngine, host: str, pid: int, version: str) -> int:
+    """A new membership; gives its id."""
+
+    async def work(connection: Connection) -> int:
+        return await connection.insert(*controllers.join(host[:HOST_MAX], pid, version))
+
+    return await transactions.run(engine, work)
+
+
+async def beat(
+    engine: AsyncEngine,
+    controller_id: int,
+    clock: DatabaseClock,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> float:
+    """Tell that this controller lives, and look at the clock by the way.
+
+    Gives the monotonic moment (seconds) from which the lease counts: before the question left, so that the
+    server's idea of the lease ends later than ours. Raises Fenced when the membership is gone.
+    """
+
+    async def work(connection: Connection) -> float:
+        asked_at = monotonic()
+        now_us = int(await connection.value(controllers.NOW))
+        clock.learn(now_us, asked_at, monotonic())
+        if await connection.write(controllers.beat(controller_id, now_us)) == 0:
+            raise Fenced(f"controller {controller_id} was silent for too long; others took its claims over")
+        return asked_at
+
+    return await transactions.run(engine, work)
+
+
+async def leave(engine: AsyncEngine, controller_id: int) -> bool:
+    """End a membership in order, when nothing is in its hands. False when it had been ended by others."""
+
+    async def work(connection: Connection) -> bool:
+        return await connection.write(controllers.leave(controller_id)) == 1
+
+    return await transactions.run(engine, work)

@@ -1,0 +1,103 @@
+"""Timers as rows, and rows as timers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from timer_db.domain.backoff import DEFAULT_RETRY, RetryPolicy
+from timer_db.domain.states import OnUnknown, TimerState
+from timer_db.domain.timer import NewTimer, Timer
+
+DEFAULT_COLLECTION_ID = 1
+
+
+def row_of(timer: NewTimer) -> tuple[Any, ...]:
+    """The values of a new row of `timers`, as `statements.timers.insert` orders them."""
+    return (
+        timer.id.bytes,
+        timer.name,
+        timer.priority,
+        timer.due_at_us,
+        next_at_us(timer),
+        timer.created_at_us,
+        timer.url,
+        int(timer.append_id),
+        timer.method,
+        _json(timer.headers) if timer.headers else None,
+        timer.body,
+        int(timer.body_is_json),
+        _json(timer.meta) if timer.meta is not None else None,
+        _json(timer.labels) if timer.labels else None,
+        None if timer.retry == DEFAULT_RETRY else _json(asdict(timer.retry)),
+        round(timer.timeout_seconds * 1000),
+        timer.on_unknown.value,
+    )
+
+
+def next_at_us(timer: NewTimer) -> int:
+    """When a new timer may be called first: what is due in the past is due now, and stands behind what
+    already waited."""
+    return max(timer.due_at_us, timer.created_at_us)
+
+
+def fields_of(row: Sequence[Any]) -> dict[str, Any]:
+    """What was asked for, from the columns `statements.timers.ASKED`."""
+    (raw_id, name, priority, due, _next, created, _cancelled, _made, _doubt, url, append_id, method) = row[:12]
+    headers, body, body_is_json, meta, labels, retry, timeout_ms, on_unknown = row[12:20]
+    return {
+        "id": UUID(bytes=raw_id),
+        "name": name,
+        "priority": priority,
+        "due_at_us": due,
+        "created_at_us": created,
+        "url": url,
+        "append_id": bool(append_id),
+        "method": method,
+        "headers": orjson.loads(headers) if headers else {},
+        "body": body,
+        "body_is_json": bool(body_is_json),
+        "meta": orjson.loads(meta) if meta is not None else None,
+        "labels": orjson.loads(labels) if labels else {},
+        "retry": RetryPolicy(**orjson.loads(retry)) if retry else DEFAULT_RETRY,
+        "timeout_seconds": timeout_ms / 1000,
+        "on_unknown": OnUnknown(on_unknown),
+    }
+
+
+def timer_of(row: Sequence[Any]) -> Timer:
+    """A timer with its state, from a row of `statements.reading`."""
+    next_us, cancelled_us, attempts_made = row[4], row[6], row[7]
+    waits, ended_as, ended_us = row[20:23]
+    if ended_as is not None:
+        state = TimerState(ended_as)
+        attempts_made += 1
+    elif cancelled_us is not None:
+        state, ended_us = TimerState.cancelled, cancelled_us
+    else:
+        state = TimerState.scheduled if waits else TimerState.firing
+    return Timer(
+        **fields_of(row),
+        state=state,
+        attempts=attempts_made,
+        next_attempt_at_us=next_us if state is TimerState.scheduled else None,
+        ended_at_us=ended_us,
+    )
+
+
+def content_sha256(timer: NewTimer) -> bytes:
+    """What makes two creates with the same name the same: everything but the id and the time of creation.
+
+    The due time counts only as the client gave it: a delay gives another moment each time.
+    """
+    row = row_of(timer)
+    return hashlib.sha256(repr((row[2], timer.due_as_given, row[6:])).encode()).digest()
+
+
+def _json(value: object) -> str:
+    return orjson.dumps(value).decode()

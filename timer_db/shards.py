@@ -1,0 +1,53 @@
+"""The database servers, and which one holds what: a pure map, since an id says where its timer lives."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from timer_db.domain.ids import SHARDS_MAX, shard_of
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One database server and its number, which stands in the id of every timer on it."""
+
+    number: int
+    engine: AsyncEngine
+
+
+class Shards:
+    """All servers, in the order of `TIMER_DB_URL`; the position in that list is the shard's number."""
+
+    def __init__(self, engines: Sequence[AsyncEngine]) -> None:
+        if not 1 <= len(engines) <= SHARDS_MAX:
+            raise ValueError(f"{len(engines)} database servers; 1 to {SHARDS_MAX} are possible")
+        self._shards = tuple(Shard(number, engine) for number, engine in enumerate(engines))
+
+    def __iter__(self) -> Iterator[Shard]:
+        return iter(self._shards)
+
+    def __len__(self) -> int:
+        return len(self._shards)
+
+    def holding(self, timer_id: UUID) -> Shard | None:
+        """The shard of this id; None when no server has that number, so that no timer can have the id."""
+        number = shard_of(timer_id)
+        return self._shards[number] if number < len(self._shards) else None
+
+    def for_name(self, collection: str, name: str) -> Shard:
+        """Where the timer with this name lives, whoever asks."""
+        return self._shards[zlib.crc32(f"{collection}\0{name}".encode()) % len(self._shards)]
+
+    def for_new(self, draw: int) -> Shard:
+        """A shard for a timer without a name; `draw` is any number, evenly spread."""
+        return self._shards[draw % len(self._shards)]
+
+    async def close(self) -> None:
+        """Close every connection."""
+        for shard in self._shards:
+            await shard.engine.dispose()

@@ -1,0 +1,58 @@
+"""`claim_batches`: what is in the hands of controllers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from timer_db.statements.literals import NOW_US, of_bytes
+
+
+def hold(controller_id: int, number: int, entries: bytes) -> str:
+    """A new batch for a controller that is a member. Count: 0 when it is none any more, else 1."""
+    return (
+        "INSERT INTO claim_batches (controller_id, number, claimed_at_us, entries)"
+        f" SELECT id, {number}, {NOW_US}, {of_bytes(entries)} FROM controllers"
+        f" WHERE id = {controller_id} AND gone_at_us IS NULL"
+    )
+
+
+def look(controller_id: int, number: int) -> str:
+    """The entries of a batch, when it is there."""
+    return f"SELECT entries FROM claim_batches WHERE controller_id = {controller_id} AND number = {number}"
+
+
+def lock(controller_id: int, numbers: Iterable[int]) -> str:
+    """Those of the batches that are still there, locked: whoever locks a batch decides what becomes of it."""
+    return (
+        f"SELECT number, entries FROM claim_batches WHERE controller_id = {controller_id}"
+        f" AND number IN ({_numbers(numbers)}) ORDER BY number FOR UPDATE"
+    )
+
+
+def lock_first_of(controller_id: int) -> str:
+    """One batch of this controller that nobody else is working on."""
+    return (
+        f"SELECT number, entries FROM claim_batches WHERE controller_id = {controller_id}"
+        " ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED"
+    )
+
+
+def rewrite(controller_id: int, number: int, entries: bytes) -> str:
+    """Count: 1."""
+    return (
+        f"UPDATE claim_batches SET entries = {of_bytes(entries)}"
+        f" WHERE controller_id = {controller_id} AND number = {number}"
+    )
+
+
+def drop(controller_id: int, numbers: Iterable[int]) -> str:
+    """Count: one per number."""
+    return f"DELETE FROM claim_batches WHERE controller_id = {controller_id} AND number IN ({_numbers(numbers)})"
+
+
+ALL = "SELECT controller_id, entries FROM claim_batches"
+"""Every batch in hand: as many rows as there are batches, some dozens."""
+
+
+def _numbers(numbers: Iterable[int]) -> str:
+    return ",".join([str(number) for number in sorted(numbers)])

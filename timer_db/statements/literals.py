@@ -1,0 +1,29 @@
+"""Literals for values that are ours: bytes and integers, never text of a user."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from timer_db.domain.queue_entry import QueueEntry
+
+NOW_US = "CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)"
+"""The database's clock."""
+
+LIST_MAX = 900
+"""The longest IN list: beyond some thousand values the planners give ranges up and scan."""
+
+
+def of_bytes(value: bytes) -> str:
+    """A binary literal."""
+    return f"x'{value.hex()}'"
+
+
+def of_list(values: Iterable[bytes]) -> str:
+    """An IN list, sorted: rows are locked in the order of the list, and locks taken in one order never
+    deadlock."""
+    return ",".join([f"x'{value.hex()}'" for value in sorted(values)])
+
+
+def of_entries(entries: Iterable[QueueEntry]) -> str:
+    """Rows for `due_queue`."""
+    return ",".join([f"({rank},x'{due_key.hex()}')" for rank, due_key in sorted(entries)])

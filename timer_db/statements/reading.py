@@ -1,0 +1,64 @@
+"""Timers with their state, each page in one statement, so that every row is consistent in itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from timer_db.domain.queue_entry import PRIORITY_MAX, QueueEntry
+from timer_db.domain.states import TimerState
+from timer_db.statements.literals import of_bytes, of_list
+from timer_db.statements.timers import ASKED
+
+_DUE_KEY = "CONCAT(UNHEX(LPAD(HEX(t.next_at_us), 16, '0')), t.id)"
+_IN_QUEUE = f"q.priority_rank = {PRIORITY_MAX} - t.priority AND q.due_key = {_DUE_KEY}"
+# The row that ended the timer: that of the attempt which no retry followed.
+_ENDED_BY = "a.timer_id = t.id AND a.attempt = t.attempts_made + 1"
+_SHOWN = f"{ASKED}, q.due_key IS NOT NULL, a.state, a.finished_at_us"
+_STATE_OF_TIMER = f"LEFT JOIN due_queue q ON {_IN_QUEUE} LEFT JOIN attempts a ON {_ENDED_BY}"
+
+
+def by_ids(timer_ids: Iterable[bytes]) -> str:
+    """These timers, in no order."""
+    return f"SELECT {_SHOWN} FROM timers t {_STATE_OF_TIMER} WHERE t.id IN ({of_list(timer_ids)})"
+
+
+def newest(before: bytes | None, limit: int) -> str:
+    """Timers in any state, newest first."""
+    bound = f"WHERE t.id < {of_bytes(before)}" if before else ""
+    return f"SELECT {_SHOWN} FROM timers t {_STATE_OF_TIMER} {bound} ORDER BY t.id DESC LIMIT {limit}"
+
+
+def delivered(before: bytes | None, limit: int) -> str:
+    """Ids of delivered timers, newest first, by way of the log: nearly every row of it is one."""
+    bound = f"AND a.timer_id < {of_bytes(before)}" if before else ""
+    return (
+        f"SELECT a.timer_id FROM attempts a WHERE a.state = '{TimerState.delivered}' {bound}"
+        f" ORDER BY a.timer_id DESC LIMIT {limit}"
+    )
+
+
+def ended(state: TimerState, before: bytes | None, limit: int) -> str:
+    """Ids of timers that failed, were cancelled, or are unknown, newest first."""
+    bound = f"AND timer_id < {of_bytes(before)}" if before else ""
+    return f"SELECT timer_id FROM endings WHERE state = '{state}' {bound} ORDER BY timer_id DESC LIMIT {limit}"
+
+
+def waiting(behind: QueueEntry | None, limit: int) -> str:
+    """Entries of scheduled timers in the order of the queue.
+
+    The row comparison is written out, since MariaDB reads a range only from that form.
+    """
+    bound = ""
+    if behind:
+        rank, key = behind.rank, of_bytes(behind.due_key)
+        bound = (
+            f"WHERE priority_rank >= {rank} AND (priority_rank > {rank}"
+            f" OR (priority_rank = {rank} AND due_key > {key}))"
+        )
+    return f"SELECT priority_rank, due_key FROM due_queue {bound} ORDER BY priority_rank, due_key LIMIT {limit}"
+
+
+def named(collection_id: int, name: str) -> tuple[str, tuple[Any, ...]]:
+    """The id of the timer that has the name."""
+    return "SELECT timer_id FROM timer_names WHERE collection_id = %s AND name = %s", (collection_id, name)

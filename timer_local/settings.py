@@ -1,0 +1,28 @@
+"""Settings of `make run`; those of the parts are handed on to them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from timer_db.embedded import EngineKind
+
+
+class LocalSettings(BaseSettings):
+    """Read from the environment; the names there begin with TIMER_."""
+
+    model_config = SettingsConfigDict(env_prefix="TIMER_", frozen=True, extra="ignore")
+
+    db_url: str | None = Field(
+        None, description="A database server of your own; without it, an embedded one is started."
+    )
+    data_dir: Path = Field(Path(".data"), description="Where the embedded database keeps its data.")
+    embedded_engine: EngineKind | None = Field(
+        None, description="mysql or mariadb; without it, whichever the data or the machine has."
+    )
+    controllers: int = Field(1, ge=0, le=64, description="How many controllers run.")
+    api_host: str = Field("127.0.0.1", min_length=1, description="The address that the API listens on.")
+    api_port: int = Field(8000, ge=1, le=65_535, description="Its port.")
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="What is logged.")
