@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import os
 import resource
 import shutil
@@ -21,7 +22,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import httptools
@@ -149,9 +150,8 @@ class _Bare(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.write(self._request)
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
+        self._transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
         self._parser.feed_data(data)
@@ -206,6 +206,7 @@ def main() -> None:
     options = parser.parse_args()
     many, few, width = options.calls, options.httpx_calls, options.connections
     calls = make_calls(many, _PORT)
+    gc.freeze()  # else the collector would walk calls that no controller holds at once
     with nginx(_PORT) as server:
         rows = [
             uvloop.run(measure_bare(many, width, _PORT, server)),

@@ -26,6 +26,8 @@ def main() -> int:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
+    # The check of the schema's version would tell of itself.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     return _serve(settings)
 
 
@@ -48,6 +50,8 @@ def _serve(settings: ApiSettings) -> int:
             log_config=None,
             access_log=settings.api_access_log,
             server_header=False,
+            # No one looks at a client's address, and each look costs.
+            proxy_headers=False,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=settings.api_stop_seconds,
         )

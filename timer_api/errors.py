@@ -19,6 +19,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from timer_db.domain.errors import (
@@ -133,8 +134,7 @@ def invalid(errors: Iterable[FieldError]) -> Problem:
     shown = first.shown()
     detail = f"{shown['field']}: {first.message}" if first.field else first.message
     if len(found) > 1:
-        more = f"{ERRORS_MAX} or more" if len(found) > ERRORS_MAX else str(len(found) - 1)
-        detail += f" (and {more} other faults)"
+        detail += f" (and {len(found) - 1} more)" if len(found) <= ERRORS_MAX else " (and many more)"
     return Problem(Kind.invalid_request, detail, errors=found[:ERRORS_MAX])
 
 
@@ -201,15 +201,24 @@ def internal(error: Exception) -> Problem:
     return Problem(Kind.internal_error, f"the log has more under {reference}", reference=reference)
 
 
-def from_http(error: HTTPException) -> Problem:
+def from_http(error: HTTPException, request: Request) -> Problem:
     """What the framework refuses by itself."""
-    kinds = {404: Kind.no_such_path, 405: Kind.method_not_allowed}
-    kind = kinds.get(error.status_code, Kind.bad_request)
-    detail = {
-        Kind.no_such_path: "there is nothing at this path; /docs lists every call",
-        Kind.method_not_allowed: "the Allow header lists the methods of this path",
-    }.get(kind, str(error.detail))
-    return Problem(kind, detail, headers=error.headers)
+    if error.status_code == 404:
+        return Problem(Kind.no_such_path, "there is nothing at this path; /docs lists every call")
+    if error.status_code == 405:
+        allowed = ", ".join(_methods(request.app, request.url.path)) or "GET"
+        return Problem(
+            Kind.method_not_allowed, f"this path has {allowed}, not {request.method}", headers={"Allow": allowed}
+        )
+    return Problem(Kind.bad_request, str(error.detail), headers=error.headers)
+
+
+def _methods(app: FastAPI, path: str) -> list[str]:
+    """Every method of a path: the framework's own Allow header names those of one route only."""
+    for template, operations in app.openapi()["paths"].items():
+        if compile_path(template)[0].match(path):
+            return sorted(method.upper() for method in operations)
+    return []
 
 
 def install(app: FastAPI) -> None:
@@ -225,7 +234,7 @@ def install(app: FastAPI) -> None:
                 # The first part says where the value stood: in the path, the query or the body.
                 problem = from_validation(error.errors(), skip=1)
             case HTTPException():
-                problem = from_http(error)
+                problem = from_http(error, request)
             case _:
                 raise error
         return problem.response(request.url.path)

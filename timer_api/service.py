@@ -39,6 +39,8 @@ class Service:
             self._schedule,
             IntakeLimits(line_timers=settings.api_queue_timers, line_bytes=settings.api_queue_bytes),
         )
+        self.reached = asyncio.Event()
+        """Set when the database was reached for the first time."""
         self._on_fatal = on_fatal
         self._watch: asyncio.Task[None] | None = None
 
@@ -67,6 +69,7 @@ class Service:
     async def _watch_database(self) -> None:
         try:
             await self.keeper.wait_until_ready()
+            self.reached.set()
             log.info("ready: the database answers")
             await self.keeper.run()
         except DatabaseError as error:

@@ -11,6 +11,8 @@ import uvloop
 
 from timer_controller.health import serve_health
 from timer_controller.sender.general import HttpxSender
+from timer_controller.sender.http1 import Http1Sender
+from timer_controller.sender.protocol import Sender
 from timer_controller.service import Controller
 from timer_controller.settings import ControllerSettings
 from timer_db.configuration import read_or_exit
@@ -34,9 +36,14 @@ def main() -> int:
         return 1
 
 
+def _sender(settings: ControllerSettings) -> Sender:
+    if settings.egress_proxy:
+        return HttpxSender(proxy=settings.egress_proxy, max_connections=settings.calls_max)
+    return Http1Sender(max_connections_per_destination=settings.calls_max)
+
+
 async def _run(settings: ControllerSettings) -> int:
-    sender = HttpxSender(proxy=settings.egress_proxy, max_connections=settings.calls_max)
-    controller = Controller(settings, sender)
+    controller = Controller(settings, _sender(settings))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, controller.stop)

@@ -20,7 +20,8 @@ log = logging.getLogger(__name__)
 
 
 class Delivery:
-    """Calls in flight. `on_finished` takes each outcome; `on_refused` takes a claim back that may not be sent."""
+    """Calls in flight. `on_finished` takes each outcome; `on_refused` takes a claim back that may not be sent;
+    `on_room` is told after each call that another may begin."""
 
     def __init__(
         self,
@@ -31,6 +32,7 @@ class Delivery:
         calls_max: int,
         on_finished: Callable[[Finished], None],
         on_refused: Callable[[Claim], None],
+        on_room: Callable[[], None],
         draw: Callable[[], float] = random.random,
     ) -> None:
         self._sender = sender
@@ -39,6 +41,7 @@ class Delivery:
         self._calls_max = calls_max
         self._on_finished = on_finished
         self._on_refused = on_refused
+        self._on_room = on_room
         self._draw = draw
         self._in_flight: set[asyncio.Task[None]] = set()
 
@@ -55,7 +58,7 @@ class Delivery:
         """Begin one call."""
         task = asyncio.get_running_loop().create_task(self._deliver(claim))
         self._in_flight.add(task)
-        task.add_done_callback(self._in_flight.discard)
+        task.add_done_callback(self._leave)
 
     async def ended(self) -> None:
         """Wait until no call is in flight."""
@@ -67,6 +70,10 @@ class Delivery:
         for task in self._in_flight:
             task.cancel()
         await self.ended()
+
+    def _leave(self, task: asyncio.Task[None]) -> None:
+        self._in_flight.discard(task)
+        self._on_room()
 
     async def _deliver(self, claim: Claim) -> None:
         began_at = time.monotonic()

@@ -25,7 +25,7 @@ from timer_controller.settings import ControllerSettings
 from timer_controller.version import VERSION
 from timer_controller.wheel import Wheel
 from timer_db.clock import DatabaseClock
-from timer_db.domain.claim import Claim, Finished
+from timer_db.domain.claim import Claim
 from timer_db.domain.errors import DatabaseUnavailable
 from timer_db.operations import membership
 from timer_db.operations.claim import give_back
@@ -56,8 +56,9 @@ class Session:
             clock=clock,
             lease=self.lease,
             calls_max=settings.calls_max,
-            on_finished=self._on_finished,
+            on_finished=self._finisher.put,
             on_refused=self._on_refused,
+            on_room=lambda: self._wheel.turn(),
         )
         self._wheel = Wheel(clock, self._delivery.start, self._delivery.may_start)
         claimer = Claimer(
@@ -131,10 +132,6 @@ class Session:
                 except DatabaseUnavailable:
                     await asyncio.sleep(_AGAIN_SECONDS)
             self._hands.let_go(batch, entries)
-
-    def _on_finished(self, finished: Finished) -> None:
-        self._finisher.put(finished)
-        self._wheel.turn()
 
     def _on_refused(self, claim: Claim) -> None:
         # The lease ran out between the wheel and the first byte: it waits for the lease, or goes back.

@@ -40,7 +40,7 @@ class DatabaseClock:
         """
         keep = self._low_us is not None and answered_at > self._looked_at
         low, high = self._carried(answered_at) if keep else (server_us, server_us)
-        new_high = server_us + round((answered_at - asked_at) * 1_000_000)
+        new_high = server_us + round((answered_at - asked_at) * (1_000_000 + _DRIFT_PER_MILLION))
         consistent = keep and low <= new_high and server_us <= high
         self._low_us = max(low, server_us) if consistent else server_us
         self._high_us = min(high, new_high) if consistent else new_high

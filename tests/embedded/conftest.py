@@ -14,7 +14,7 @@ from timer_db.embedded import EmbeddedServer, Engine, EngineKind, find_engine
 from .helpers import ServerMaker
 
 
-@pytest.fixture(scope="module", params=list(EngineKind))
+@pytest.fixture(scope="session", params=list(EngineKind))
 def engine(request: pytest.FixtureRequest) -> Engine:
     return find_engine(request.param)
 
@@ -43,7 +43,7 @@ def start_server(make_server: ServerMaker) -> ServerMaker:
     return start
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def pristine(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A data folder whose server has been started and stopped once."""
     folder = tmp_path_factory.mktemp("pristine") / "data"
@@ -51,6 +51,17 @@ def pristine(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         pass
     yield folder
     shutil.rmtree(folder.parent)
+
+
+@pytest.fixture(scope="session")
+def running(engine: Engine, pristine: Path) -> Iterator[EmbeddedServer]:
+    """A server that nobody stops, for tests that only look."""
+    folder = pristine.with_name("running")
+    shutil.copytree(pristine, folder)
+    server = EmbeddedServer(engine, folder, buffer_pool_mb=32, redo_log_mb=16)
+    server.start()
+    yield server
+    server.kill()
 
 
 @pytest.fixture

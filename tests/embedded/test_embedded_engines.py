@@ -12,7 +12,6 @@ import pytest
 
 from timer_db.embedded import (
     EmbeddedError,
-    EmbeddedServer,
     Engine,
     EngineKind,
     cli,
@@ -22,7 +21,7 @@ from timer_db.embedded import (
     packages,
 )
 
-from .helpers import query
+from .helpers import ServerMaker, query
 
 needs_apt = pytest.mark.skipif(not shutil.which("apt-get"), reason="no apt-get on this machine")
 
@@ -47,16 +46,13 @@ def install_on_machine(engine: Engine, prefix: Path, name: str) -> Path:
     return program.parent
 
 
-def test_the_machines_own_server_comes_first_and_serves(engine: Engine, tmp_path: Path) -> None:
+def test_the_machines_own_server_comes_first_and_serves(
+    engine: Engine, start_server: ServerMaker, data_dir: Path, tmp_path: Path
+) -> None:
     folder = install_on_machine(engine, tmp_path / "usr", engines.PROGRAMS[engine.kind])
     found = find_engine(search=[folder])
     assert (found.kind, found.version, found.program.parent) == (engine.kind, engine.version, folder)
-    server = EmbeddedServer(found, tmp_path / "data", buffer_pool_mb=32, redo_log_mb=16)
-    try:
-        server.start()
-        assert query(server, "SELECT 1") == [(1,)]
-    finally:
-        server.kill()
+    assert query(start_server(data_dir, engine=found), "SELECT 1") == [(1,)]
 
 
 def test_a_name_does_not_make_a_kind(tmp_path: Path) -> None:

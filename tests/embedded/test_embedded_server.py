@@ -83,21 +83,25 @@ def test_first_start(engine: Engine, start_server: ServerMaker, tmp_path: Path) 
     assert stat.S_IMODE((tmp_path / "data/password").stat().st_mode) == 0o600
 
 
-def test_timer_owns_its_databases_and_no_others(start_server: ServerMaker, data_dir: Path) -> None:
-    server = start_server(data_dir)
-    query(server, "CREATE DATABASE timer_shard_2", "CREATE TABLE timer_shard_2.t (i INT)")
+def test_timer_owns_its_databases_and_no_others(running: EmbeddedServer) -> None:
+    query(running, "CREATE DATABASE timer_shard_2", "CREATE TABLE timer_shard_2.t (i INT)")
     with pytest.raises(pymysql.Error):
-        query(server, "CREATE DATABASE timerless")
+        query(running, "CREATE DATABASE timerless")
 
 
-def test_root_comes_in_by_the_socket_only(start_server: ServerMaker, data_dir: Path) -> None:
-    server = start_server(data_dir)
-    by_socket = {"user": "root", "unix_socket": str(server.socket)}
-    assert query(server, "SELECT CURRENT_USER()", **by_socket) == [("root@localhost",)]
+def test_root_comes_in_by_the_socket_only(running: EmbeddedServer) -> None:
+    by_socket = {"user": "root", "unix_socket": str(running.socket)}
+    assert query(running, "SELECT CURRENT_USER()", **by_socket) == [("root@localhost",)]
     with pytest.raises(pymysql.err.OperationalError):
-        query(server, "SELECT 1", user="root")
+        query(running, "SELECT 1", user="root")
     with pytest.raises(pymysql.err.OperationalError):
-        query(server, "SELECT 1", password="", **by_socket)
+        query(running, "SELECT 1", password="", **by_socket)
+
+
+def test_ctrl_c_in_the_terminal_does_not_reach_it(running: EmbeddedServer) -> None:
+    assert running.pid
+    assert os.getpgid(running.pid) == running.pid
+    assert os.getsid(running.pid) != os.getsid(0)
 
 
 def test_restart_keeps_data_and_url(start_server: ServerMaker, data_dir: Path) -> None:
@@ -110,16 +114,20 @@ def test_restart_keeps_data_and_url(start_server: ServerMaker, data_dir: Path) -
     assert query(server, READ) == [("kept",)]
 
 
-def test_start_after_kill_9_finds_data_and_removes_stale_files(start_server: ServerMaker, data_dir: Path) -> None:
+def test_start_after_kill_9_finds_data_and_removes_stale_files(
+    engine: Engine, start_server: ServerMaker, data_dir: Path
+) -> None:
     server = start_server(data_dir)
     query(server, *KEEP)
     server.kill()
     assert not server.is_running
-    # The pids that it left belong to a living process by now: ours.
-    for stale in ("run/pid", "run/sock.lock"):
-        (data_dir / stale).write_text(f"{os.getpid()}\n")
-    (data_dir / "lock").write_text(f"{os.getppid()} {os.getpid()}")
-    server.start()
+    with python("print(flush=True); import time; time.sleep(600)", engine, data_dir) as stranger:
+        first_line(stranger)
+        # The pids that the server left behind belong to another program by now.
+        for stale in ("run/pid", "run/sock.lock"):
+            (data_dir / stale).write_text(f"{stranger.pid}\n")
+        (data_dir / "lock").write_text(f"{os.getpid()} {stranger.pid}")
+        server.start()
     assert query(server, READ) == [("kept",)]
 
 
@@ -133,24 +141,23 @@ def test_two_servers_at_once(start_server: ServerMaker, data_dir: Path, tmp_path
     assert query(second, READ) == [("kept",)]
 
 
-def test_refuses_a_folder_in_use(start_server: ServerMaker, data_dir: Path) -> None:
-    first = start_server(data_dir)
-    with pytest.raises(EmbeddedError, match=rf"in use by server process {first.pid} of process {os.getpid()}"):
-        start_server(data_dir)
-    assert query(first, "SELECT 1") == [(1,)]
+def test_refuses_a_folder_in_use(running: EmbeddedServer, start_server: ServerMaker) -> None:
+    user = f"in use by server process {running.pid} of process {os.getpid()}"
+    with pytest.raises(EmbeddedError, match=user):
+        start_server(running.data_dir)
+    assert query(running, "SELECT 1") == [(1,)]
 
 
-def test_refuses_the_other_kinds_data(engine: Engine, start_server: ServerMaker, data_dir: Path) -> None:
+def test_refuses_the_other_kinds_data(engine: Engine, start_server: ServerMaker, pristine: Path) -> None:
     (other,) = set(EngineKind) - {engine.kind}
     with pytest.raises(EmbeddedError, match=f"holds data of {engine.kind}, not {other}"):
-        start_server(data_dir, engine=find_engine(other))
-    assert query(start_server(data_dir), "SELECT 1") == [(1,)]
+        start_server(pristine, engine=find_engine(other))
 
 
-def test_refuses_data_of_a_newer_version(engine: Engine, start_server: ServerMaker, data_dir: Path) -> None:
+def test_refuses_data_of_a_newer_version(engine: Engine, start_server: ServerMaker, pristine: Path) -> None:
     older = dataclasses.replace(engine, version="1.2.3")
     with pytest.raises(EmbeddedError, match=f"newer {engine.kind} {engine.version}, not {engine.kind} 1.2.3"):
-        start_server(data_dir, engine=older)
+        start_server(pristine, engine=older)
 
 
 def test_data_move_on_with_a_newer_version(engine: Engine, start_server: ServerMaker, data_dir: Path) -> None:
@@ -171,11 +178,11 @@ def test_a_server_that_cannot_start_says_why_in_one_line(
     start_server(data_dir)
 
 
-def test_a_taken_port_is_refused(start_server: ServerMaker, data_dir: Path) -> None:
+def test_a_taken_port_is_refused(start_server: ServerMaker, pristine: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(EmbeddedError, match=f"port {port} is taken"):
-            start_server(data_dir, port=port)
+            start_server(pristine, port=port)
 
 
 def test_a_free_port_that_is_lost_is_replaced(

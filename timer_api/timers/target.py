@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
 from timer_api.errors import FieldError
@@ -79,6 +80,8 @@ def check_url(url: str) -> str:
     return scheme + url[len(scheme) :]
 
 
+# Cached, since many timers call few hosts; what is refused raises, and is not kept.
+@lru_cache(maxsize=4096)
 def _check_authority(authority: str) -> None:
     if "@" in authority:
         raise ValueError("it holds credentials; send them in an Authorization header")

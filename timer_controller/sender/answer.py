@@ -18,20 +18,23 @@ HEAD_BYTES_READ = 65_536
 """An answer's status line and headers may be this long; one that goes on is no answer."""
 
 _SECONDS = re.compile(r"[0-9]{1,10}")
-_PHRASES = {status.value: status.phrase for status in HTTPStatus}
+
+
+def _verdict(status: int, phrase: str = "") -> tuple[Outcome, str]:
+    outcome = Outcome.delivered if 200 <= status < 300 else Outcome.rejected
+    return outcome, f"answered {status} {phrase}".rstrip()
+
+
+_VERDICTS = {status.value: _verdict(status, status.phrase) for status in HTTPStatus}
 
 
 def answered(status: int, retry_after: str | None, body: bytes, first_byte_at: float) -> Result:
     """The result of a call that got a whole answer."""
-    return Result(
-        Outcome.delivered if 200 <= status < 300 else Outcome.rejected,
-        f"answered {status} {_PHRASES.get(status, '')}".rstrip(),
-        status,
-        None if retry_after is None else retry_after_seconds(retry_after, time.time()),
-        body[:ANSWER_BYTES_KEPT],
-        first_byte_at,
-        time.monotonic(),
-    )
+    outcome, reason = _VERDICTS.get(status) or _verdict(status)
+    wait_seconds = None
+    if retry_after is not None and outcome is not Outcome.delivered:
+        wait_seconds = retry_after_seconds(retry_after, time.time())
+    return Result(outcome, reason, status, wait_seconds, body[:ANSWER_BYTES_KEPT], first_byte_at, time.monotonic())
 
 
 def unanswered(reason: str, first_byte_at: float | None) -> Result:

@@ -20,9 +20,11 @@ class RetryPolicy:
 
     def wait_us(self, attempt: int, draw: float) -> int:
         """Microseconds to wait after `attempt` (1 is the first); `draw` is a random number in [0, 1)."""
-        # Beyond 64 doublings every policy is at its maximum; the bound keeps the power from overflowing.
-        exponent = min(attempt - 1, 64)
-        full = min(self.initial_seconds * self.factor**exponent, self.max_seconds)
+        try:
+            full = min(self.initial_seconds * float(self.factor) ** (attempt - 1), self.max_seconds)
+        except OverflowError:
+            # The power is beyond any float, and so beyond every maximum.
+            full = self.max_seconds if self.initial_seconds else 0.0
         return round(full * (1.0 - self.jitter * draw) * 1_000_000)
 
     def allows_another(self, attempt: int) -> bool:

@@ -5,7 +5,8 @@ TimerError
 │   ├── DatabaseUnavailable     nobody answers, or the connection was lost: try again later
 │   ├── DatabaseUnfit           it answers, but cannot keep the promises (`faults` says why)
 │   ├── SchemaMismatch          its tables are not those of this version
-│   └── UnexpectedCount         a write matched other rows than it must; it was rolled back
+│   ├── UnexpectedCount         a write matched other rows than it must; it was rolled back
+│   └── EmbeddedError           the embedded server cannot be had (timer_db.embedded)
 ├── TimerNotFound
 ├── NotCancellable              the timer is being called, or has ended
 ├── NameTaken                   another timer with this name lives, with other content

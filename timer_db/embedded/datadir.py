@@ -127,9 +127,9 @@ class DataDir:
         if self.error_log.exists() and self.error_log.stat().st_size > LARGEST_LOG_BYTES:
             self.error_log.replace(self.error_log.with_suffix(".log.1"))
 
-    def leave(self) -> None:
-        """Remove the short folder for the socket, which nobody else would."""
-        if self._run.is_symlink():
+    def leave(self, socket: Path) -> None:
+        """Remove the short folder of this socket; not one that another server has by now."""
+        if self._run.is_symlink() and self._run.resolve() == socket.parent:
             shutil.rmtree(self._run.readlink(), ignore_errors=True)
             self._run.unlink()
 

@@ -56,6 +56,7 @@ class EmbeddedServer:
             *extra_args,
         ]
         self._process: LeashedProcess | None = None
+        self._socket = self._data.socket
         self._log_offset = 0
 
     def __enter__(self) -> Self:
@@ -74,7 +75,7 @@ class EmbeddedServer:
     @property
     def socket(self) -> Path:
         """Unix socket, the only way in for `root`."""
-        return self._data.socket
+        return self._socket
 
     @property
     def port(self) -> int:
@@ -130,7 +131,7 @@ class EmbeddedServer:
         if self._process:
             self._process.kill()
             self._process = None
-            self._data.leave()
+            self._data.leave(self._socket)
 
     def restart(self) -> None:
         """Stop in order, start again."""
@@ -179,14 +180,14 @@ class EmbeddedServer:
         process = self._launch([*arguments, *self._arguments], lock)
         try:
             self._await_ready(process)
-        except BaseException:
+        except BaseException as fault:
             process.kill()
-            if may_try_again and not _is_free(self._port):
+            if may_try_again and isinstance(fault, EmbeddedError) and not _is_free(self._port):
                 return False
             raise
         finally:
             sql.unlink()
-        self._process = process
+        self._process, self._socket = process, self._data.socket
         return True
 
     def _launch(self, argv: Sequence[str], lock: int, stdin: Path | None = None) -> LeashedProcess:

@@ -62,12 +62,12 @@ class Pool:
 
     # Giving and taking
 
-    def take(self, now: float) -> Connection | None:
+    def take(self) -> Connection | None:
         """A connection that rests, at once or not at all."""
         idle = self._idle
         while idle:
             connection = idle.pop()
-            if connection.usable(now):
+            if connection.usable():
                 return connection
         return None
 
@@ -75,21 +75,21 @@ class Pool:
         """A connection; waits for one. Raises `Unreachable`."""
         waited = False
         while True:
-            connection = self.take(time.monotonic())
+            connection = self.take()
             if connection is not None:
                 return connection
             if len(self.connections) + self._connecting < self._limits.connections_per_destination:
                 return await self._connect()
             connection = await self._queue_up(first=waited)
             waited = True
-            if connection is not None and connection.usable(time.monotonic()):
+            if connection is not None and connection.usable():
                 return connection
 
     def release(self, connection: Connection) -> None:
         """Take it back, open and without an exchange."""
         if connection.idle_since < self._no_reuse_until:
             connection.close()
-        elif not self._give(connection):
+        elif not self._queue or not self._give(connection):
             self._idle.append(connection)
 
     def lost(self, connection: Connection, *, unannounced: bool = False) -> None:
@@ -200,8 +200,9 @@ class Pool:
 
     async def _connect_to(self, address: Address) -> Connection:
         secure = self._destination.secure
-        _, connection = await asyncio.get_running_loop().create_connection(
-            Connection,
+        loop = asyncio.get_running_loop()
+        _, connection = await loop.create_connection(
+            lambda: Connection(loop),
             str(address),
             self._destination.port,
             ssl=self._ssl_context if secure else None,

@@ -16,7 +16,7 @@ import asyncio
 import ssl
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from timer_controller.sender.answer import unanswered
 from timer_controller.sender.faults import TIMED_OUT_BEFORE_SENDING, WITHHELD
@@ -35,13 +35,15 @@ from timer_controller.sender.target import (
 from timer_controller.sender.tls import verifying_context
 
 _BODY_EXPECTED = frozenset({"POST", "PUT", "PATCH"})
+_COMMON_METHODS = _BODY_EXPECTED | {"GET", "HEAD", "DELETE"}
 _ROUTES_KEPT = 4096
 _SWEEP_SECONDS = 0.05
 """How late a timeout may strike. One timer for all connections is far cheaper than one for each call."""
 _GOODBYE_SECONDS = 1.5
 
 
-class _Route(NamedTuple):
+@dataclass(slots=True)
+class _Route:
     """What all URLs with one `scheme://authority` share."""
 
     pool: Pool
@@ -81,20 +83,24 @@ class Http1Sender:
             return unanswered(str(error), None)
         now = time.monotonic()
         deadline = now + call.timeout_seconds
-        connection = route.pool.take(now)
-        if connection is None:
-            try:
-                async with asyncio.timeout(call.timeout_seconds):
-                    connection = await route.pool.acquire()
-            except TimeoutError:
-                return unanswered(TIMED_OUT_BEFORE_SENDING, None)
-            except Unreachable as error:
-                return unanswered(str(error), None)
-            now = time.monotonic()
-        if not may_send():
-            route.pool.release(connection)
-            return unanswered(WITHHELD, None)
-        waiter = connection.start(request, now, deadline, head_only=call.method == "HEAD")
+        connection = route.pool.take()
+        while True:
+            if connection is None:
+                try:
+                    async with asyncio.timeout(deadline - now):
+                        connection = await route.pool.acquire()
+                except TimeoutError:
+                    return unanswered(TIMED_OUT_BEFORE_SENDING, None)
+                except Unreachable as error:
+                    return unanswered(str(error), None)
+                now = time.monotonic()
+            if not may_send():
+                route.pool.release(connection)
+                return unanswered(WITHHELD, None)
+            waiter = connection.start(request, now, deadline, call.method == "HEAD")
+            if waiter is not None:
+                break
+            connection = None  # it was closed already, and took nothing: another one
         try:
             return await waiter
         except asyncio.CancelledError:
@@ -179,14 +185,17 @@ def _idle_since(connection: Connection) -> float:
 
 def _request(call: Call, target: str, route: _Route) -> bytes:
     """The whole request, so that it leaves in one write."""
-    lines = "".join([f"{name}: {value}\r\n" for name, value in call.headers])
+    method, body = call.method, call.body
+    if method not in _COMMON_METHODS:
+        check_method(method)
+    lines = "\r\n".join(map(": ".join, call.headers))
+    if lines:
+        lines += "\r\n"
     if route.authorization and not any(name.lower() == "authorization" for name, _ in call.headers):
         lines += f"Authorization: {route.authorization}\r\n"
-    body = call.body
-    if body or call.method in _BODY_EXPECTED:
+    if body or method in _BODY_EXPECTED:
         lines += f"Content-Length: {len(body)}\r\n"
-    head = f"{check_method(call.method)} {target} HTTP/1.1\r\n{route.host_line}{lines}\r\n"
     try:
-        return head.encode() + body
+        return f"{method} {target} HTTP/1.1\r\n{route.host_line}{lines}\r\n".encode() + body
     except UnicodeEncodeError:
         raise UrlRefused("this request cannot be sent: a header holds what is no text") from None

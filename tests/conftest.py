@@ -1,0 +1,86 @@
+"""A real server of each engine for the whole run; every test that asks for a database finds it empty.
+
+pytest                       both engines
+pytest --engine mariadb      one of them
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import pymysql
+import pytest
+import pytest_asyncio
+
+from tests.system import System
+from timer_db.embedded import EmbeddedServer, EngineKind, find_engine
+from timer_db.engine import Pool, open_shards, parse_url
+from timer_db.models import metadata
+from timer_db.schema import upgrade
+from timer_db.shards import Shards
+
+_KEPT = frozenset({"collections"})
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--engine", choices=["all", *EngineKind], default="all", help="the database to test against")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Whatever rests on the database runs once per engine."""
+    if "engine_kind" in metafunc.fixturenames:
+        chosen = metafunc.config.getoption("--engine")
+        kinds = list(EngineKind) if chosen == "all" else [EngineKind(chosen)]
+        metafunc.parametrize("engine_kind", kinds, scope="session")
+
+
+@pytest.fixture(scope="session")
+def server(engine_kind: EngineKind, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    """A server with our tables. It may be stopped and killed, as long as it runs again at the end."""
+    folder = tmp_path_factory.mktemp(engine_kind)
+    with EmbeddedServer(find_engine(engine_kind), folder / "db", buffer_pool_mb=128, redo_log_mb=64) as running:
+        asyncio.run(_upgrade(running.url))
+        yield running
+
+
+async def _upgrade(url: str) -> None:
+    shards = open_shards([url])
+    for shard in shards:
+        await upgrade(shard.engine)
+    await shards.close()
+
+
+@pytest.fixture
+def database_url(server: EmbeddedServer) -> str:
+    """The URL of an empty database."""
+    empty(server.url)
+    return server.url
+
+
+@pytest_asyncio.fixture
+async def shards(database_url: str) -> AsyncIterator[Shards]:
+    """Connections to an empty database."""
+    opened = open_shards([database_url], Pool(size=8))
+    yield opened
+    await opened.close()
+
+
+@pytest_asyncio.fixture
+async def system(server: EmbeddedServer, database_url: str) -> AsyncIterator[System]:
+    """Real processes on an empty database, none started yet, and a receiver."""
+    async with System(server, database_url) as made:
+        yield made
+
+
+def empty(url: str) -> None:
+    """Delete every row that tests and services made."""
+    parts = parse_url(url)
+    connection = pymysql.connect(
+        host=parts.host, port=parts.port or 3306, user=parts.username, password=str(parts.password or ""),
+        database=parts.database, autocommit=True,
+    )  # fmt: skip
+    with connection, connection.cursor() as cursor:
+        for table in metadata.sorted_tables:
+            if table.name not in _KEPT:
+                cursor.execute(f"DELETE FROM {table.name}")
