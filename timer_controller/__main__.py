@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 import sys
 
@@ -15,20 +14,14 @@ from timer_controller.sender.http1 import Http1Sender
 from timer_controller.sender.protocol import Sender
 from timer_controller.service import Controller
 from timer_controller.settings import ControllerSettings
-from timer_db.configuration import read_or_exit
+from timer_db.configuration import log_to_stderr, read_or_exit
 from timer_db.domain.errors import DatabaseError
 
 
 def main() -> int:
     """The exit code: 0 after an orderly stop, 1 when the database cannot be used."""
     settings = read_or_exit(ControllerSettings)
-    logging.basicConfig(
-        level=settings.log_level,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-        stream=sys.stderr,
-    )
-    # httpx tells of every request.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    log_to_stderr(settings.log_level)
     try:
         return uvloop.run(_run(settings))
     except DatabaseError as error:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import sys
 from pathlib import Path
 
 from timer_db import schema
-from timer_db.configuration import read_or_exit
+from timer_db.configuration import log_to_stderr, read_or_exit
 from timer_db.domain.errors import DatabaseError, DatabaseUnavailable
 from timer_db.embedded import EngineKind
 from timer_db.embedded.cli import install_engines, run_embedded
@@ -23,8 +22,7 @@ from timer_db.shards import Shards
 def main() -> int:
     """The exit code: 0 well, 1 not well, 2 wrong settings or arguments."""
     options = _parser().parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    log_to_stderr("INFO")
     if options.verb == "embedded":
         return run_embedded(options.data_dir, options.engine, options.port)
     if options.verb == "engines":

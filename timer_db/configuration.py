@@ -1,7 +1,9 @@
-"""Reading settings: all faults at once, each in a line that names the variable."""
+"""What every program does first: read its settings (all faults at once, each in a line that names the
+variable), and set up its log."""
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import TypeVar
 
@@ -22,3 +24,10 @@ def read_or_exit(kind: type[Settings]) -> Settings:
             name = prefix + ".".join(str(part) for part in fault["loc"])
             sys.stderr.write(f"setting {name.upper()}: {fault['msg']}\n")
         sys.exit(EXIT_CODE)
+
+
+def log_to_stderr(level: str) -> None:
+    """The same lines from every program; libraries that tell of each step are kept short."""
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    for name in ("alembic", "httpx", "httpcore", "asyncio"):
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import signal
+import socket
 import sys
 from contextlib import AsyncExitStack
 
 import httpx
 
-from timer_db.configuration import read_or_exit
+from timer_db.configuration import log_to_stderr, read_or_exit
 from timer_db.domain.errors import DatabaseError
 from timer_db.embedded import EmbeddedError, EmbeddedServer, find_engine
 from timer_db.embedded.datadir import remembered_kind
@@ -28,9 +30,7 @@ _LOOK_SECONDS = 0.1
 def main() -> int:
     """The exit code: 0 after Ctrl-C, 1 when a part cannot start."""
     settings = read_or_exit(LocalSettings)
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    log_to_stderr(settings.log_level)
     return_code = 0
     try:
         asyncio.run(_run(settings))
@@ -42,6 +42,7 @@ def main() -> int:
 
 
 async def _run(settings: LocalSettings) -> None:
+    _check_port(settings)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -55,6 +56,20 @@ async def _run(settings: LocalSettings) -> None:
         await _announce(settings, stop)
         await stop.wait()
         log.info("stopping")
+
+
+def _check_port(settings: LocalSettings) -> None:
+    """Before anything starts: an API that cannot listen would be started again and again."""
+    family = socket.AF_INET6 if ":" in settings.api_host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.api_host, settings.api_port))
+        except OSError as error:
+            where = f"{settings.api_host}:{settings.api_port}"
+            if error.errno == errno.EADDRINUSE:
+                raise ValueError(f"{where} is taken; set TIMER_API_PORT to another port") from None
+            raise ValueError(f"cannot listen on {where}: {error.strerror}; see TIMER_API_HOST") from None
 
 
 async def _start_database(settings: LocalSettings, running: AsyncExitStack, group: asyncio.TaskGroup) -> str:

@@ -42,8 +42,9 @@ async def finish(
         numbers = {f.batch for f in finished} | set(done_batches)
         held = {int(row[0]) for row in await connection.rows(claims.lock(controller_id, numbers))}
         already = await _logged_before(connection, controller_id, finished) if is_repeat else set()
-        lost = [f for f in finished if f.batch not in held and (f.batch, f.entry) not in already]
-        new = [f for f in finished if f.batch in held and (f.batch, f.entry) not in already]
+        unwritten = [f for f in finished if (f.batch, f.entry, f.finished_at_us) not in already]
+        lost = [f for f in unwritten if f.batch not in held]
+        new = [f for f in unwritten if f.batch in held]
         await write_attempts(connection, controller_id, new)
         if gone := held & set(done_batches):
             await connection.write(claims.drop(controller_id, gone), count=len(gone))
@@ -77,25 +78,26 @@ async def write_attempts(connection: Connection, controller_id: int, finished: S
 
 async def logged_in_batch(
     connection: Connection, controller_id: int, number: int, entries: Iterable[QueueEntry]
-) -> set[QueueEntry]:
-    """Those of a batch's timers whose attempt is written down."""
+) -> dict[QueueEntry, int]:
+    """Those of a batch's timers whose attempt is written down, and when it finished."""
     by_id = {entry.timer_id: entry for entry in entries}
     if not by_id:
-        return set()
+        return {}
     rows = await connection.rows(attempts.logged(controller_id, number, by_id))
-    return {by_id[bytes(row[0])] for row in rows}
+    return {by_id[bytes(timer_id)]: int(finished_at_us) for timer_id, finished_at_us in rows}
 
 
 async def _logged_before(
     connection: Connection, controller_id: int, finished: Sequence[Finished]
-) -> set[tuple[int, QueueEntry]]:
+) -> set[tuple[int, QueueEntry, int]]:
+    """What a first try wrote. A rescuer's row of the same claim finished at another time, and is not ours."""
     by_batch: defaultdict[int, list[QueueEntry]] = defaultdict(list)
     for f in finished:
         by_batch[f.batch].append(f.entry)
-    found: set[tuple[int, QueueEntry]] = set()
+    found: set[tuple[int, QueueEntry, int]] = set()
     for number, entries in by_batch.items():
         logged = await logged_in_batch(connection, controller_id, number, entries)
-        found.update((number, entry) for entry in logged)
+        found.update((number, entry, finished_at_us) for entry, finished_at_us in logged.items())
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -89,7 +89,7 @@ async def rescue_batch(engine: AsyncEngine, gone: Gone) -> Rescued | None:
 
 
 def split(
-    entries: Sequence[QueueEntry], done: set[QueueEntry], last_breath_us: int
+    entries: Sequence[QueueEntry], done: Collection[QueueEntry], last_breath_us: int
 ) -> tuple[list[QueueEntry], list[QueueEntry]]:
     """Of what is not done: the timers that cannot have been sent, and those that may have been."""
     open_entries = [entry for entry in entries if entry not in done]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 from uuid import UUID
 
@@ -114,14 +114,17 @@ async def _settle_names(connection: Connection, named: Sequence[NewTimer]) -> di
         name: (UUID(bytes=holder), bytes(content))
         for name, holder, content in await connection.rows(*names.holders(DEFAULT_COLLECTION_ID, sorted(wanted)))
     }
-    living = await _living(connection, [holder for holder, _ in holders.values()])
+    living = await _living(connection, {holder for holder, _ in holders.values()} | contents.keys())
     results: dict[UUID, Scheduled | NameTaken] = {}
     for timer in ordered:
         assert timer.name is not None
         holder, content = holders[timer.name]
         if holder == timer.id:
             continue
-        if holder in living and living[holder].state in ENDED:
+        if timer.id in living:
+            # A first try stored it; it had the name then, whoever has it now.
+            results[timer.id] = Scheduled(_as_new(timer), created=True)
+        elif holder in living and living[holder].state in ENDED:
             await connection.write(
                 *names.hand_over(
                     DEFAULT_COLLECTION_ID, timer.name, holder.bytes, timer.id.bytes, contents[timer.id]
@@ -137,6 +140,6 @@ async def _settle_names(connection: Connection, named: Sequence[NewTimer]) -> di
     return results
 
 
-async def _living(connection: Connection, timer_ids: Sequence[UUID]) -> dict[UUID, Timer]:
+async def _living(connection: Connection, timer_ids: Collection[UUID]) -> dict[UUID, Timer]:
     rows = await connection.rows(reading.by_ids([timer_id.bytes for timer_id in timer_ids]))
     return {timer.id: timer for timer in map(timer_of, rows)}

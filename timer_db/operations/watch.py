@@ -51,13 +51,13 @@ class ClockKeeper:
         self._shards = shards
         self._clock = clock
         self._retry = retry
-        self._first_contact = False
+        self._is_answering = False
         self.reason = "the database was not reached yet"
 
     @property
     def is_ready(self) -> bool:
         """Whether the database is fit and answered lately; else `reason` says why not."""
-        return self._first_contact and self._clock.age_seconds < _STALE_SECONDS
+        return self._is_answering and self._clock.age_seconds < _STALE_SECONDS
 
     async def wait_until_ready(self) -> None:
         """First contact with every shard: reach it, probe it, compare its schema.
@@ -65,23 +65,22 @@ class ClockKeeper:
         Raises DatabaseUnfit or SchemaMismatch at once, DatabaseUnavailable when the tries are used up.
         """
         await _until_reached(self._contact, self._retry, self._note_failure)
-        self._first_contact = True
+        self._is_answering = True
 
     async def run(self) -> None:
         """Look at the clock for ever. Cancel it to stop."""
-        answered = True
         while True:
             try:
                 await look(self._engine, self._clock)
             except DatabaseUnavailable as error:
                 self.reason = str(error)
-                if answered:
+                if self._is_answering:
                     log.warning("the database is away: %s", error)
-                answered = False
+                self._is_answering = False
             else:
-                if not answered:
+                if not self._is_answering:
                     log.info("the database is back")
-                answered = True
+                self._is_answering = True
             await asyncio.sleep(LOOK_SECONDS)
 
     @property

@@ -22,9 +22,9 @@ def log(rows: Sequence[tuple[Any, ...]]) -> tuple[str, tuple[Any, ...]]:
 
 
 def logged(controller_id: int, batch: int, timer_ids: Iterable[bytes]) -> str:
-    """Those of the timers whose attempt in this batch is logged."""
+    """Those of the timers whose attempt in this batch is logged, and when it finished."""
     return (
-        f"SELECT timer_id FROM attempts WHERE timer_id IN ({of_list(timer_ids)})"
+        f"SELECT timer_id, finished_at_us FROM attempts WHERE timer_id IN ({of_list(timer_ids)})"
         f" AND controller_id = {controller_id} AND batch = {batch}"
     )
 
