@@ -8,6 +8,7 @@ import sys
 
 import uvloop
 
+from timer_controller.egress import EgressGuard, parse_ranges
 from timer_controller.health import serve_health
 from timer_controller.sender.general import HttpxSender
 from timer_controller.sender.http1 import Http1Sender
@@ -32,7 +33,8 @@ def main() -> int:
 def _sender(settings: ControllerSettings) -> Sender:
     if settings.egress_proxy:
         return HttpxSender(proxy=settings.egress_proxy, max_connections=settings.calls_max)
-    return Http1Sender(max_connections_per_destination=settings.calls_max)
+    guard = EgressGuard(parse_ranges(settings.egress_allow))
+    return Http1Sender(max_connections_per_destination=settings.calls_max, permit_address=guard.refusal)
 
 
 async def _run(settings: ControllerSettings) -> int:

@@ -6,14 +6,13 @@ import logging
 import time
 from collections.abc import Callable
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
 from timer_controller.hands import Hands
 from timer_controller.lease import Lease
 from timer_db.clock import DatabaseClock
 from timer_db.domain.claim import Claim
 from timer_db.domain.errors import DatabaseUnavailable
 from timer_db.domain.queue_entry import QueueEntry
+from timer_db.engine import Engine
 from timer_db.operations import claim as operations
 
 log = logging.getLogger(__name__)
@@ -28,7 +27,7 @@ class Claimer:
 
     def __init__(
         self,
-        engine: AsyncEngine,
+        engine: Engine,
         controller_id: int,
         *,
         clock: DatabaseClock,
@@ -63,7 +62,7 @@ class Claimer:
             self._ranks = await operations.ready_ranks(self._engine, self._horizon_us())
         limit = min(self._hands.free, operations.BATCH_MAX)
         # A few free hands are not worth a transaction; more become free in a moment.
-        worthwhile = limit >= min(self._hands.capacity // 4, operations.BATCH_MAX)
+        worthwhile = limit >= max(1, min(self._hands.capacity // 4, operations.BATCH_MAX))
         if self._ranks and worthwhile and await self._claim(limit) == limit:
             return 0
         return max(0.0, self._next_poll_at - time.monotonic()) if worthwhile else self._poll_seconds

@@ -6,11 +6,10 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
 from timer_controller.hands import Hands
 from timer_db.domain.claim import Finished
 from timer_db.domain.errors import DatabaseUnavailable, Fenced
+from timer_db.engine import Engine
 from timer_db.operations.claim import BATCH_MAX
 from timer_db.operations.finish import finish
 
@@ -22,9 +21,7 @@ GATHER_SECONDS = 0.01
 class Finisher:
     """Outcomes wait here until they are written. `on_written` is called when hands became free."""
 
-    def __init__(
-        self, engine: AsyncEngine, controller_id: int, hands: Hands, on_written: Callable[[], None]
-    ) -> None:
+    def __init__(self, engine: Engine, controller_id: int, hands: Hands, on_written: Callable[[], None]) -> None:
         self._engine = engine
         self._controller_id = controller_id
         self._hands = hands

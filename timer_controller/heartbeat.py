@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
 from timer_controller.lease import Lease
 from timer_db.clock import DatabaseClock
 from timer_db.domain.errors import DatabaseUnavailable
+from timer_db.engine import Engine
 from timer_db.operations.membership import beat
 
 BEATS_PER_LEASE = 5
@@ -19,7 +18,7 @@ class Heartbeat:
 
     def __init__(
         self,
-        engine: AsyncEngine,
+        engine: Engine,
         controller_id: int,
         *,
         clock: DatabaseClock,

@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
 from timer_controller.lease import Lease
+from timer_db.engine import Engine
 from timer_db.operations.rescue import fence_silent, find_gone, rescue_batch
 
 log = logging.getLogger(__name__)
@@ -18,7 +17,7 @@ LOOKS_PER_LEASE = 10
 class Rescuer:
     """Looks ten times per lease. `on_rescued` is called when timers are back in the queue."""
 
-    def __init__(self, engine: AsyncEngine, *, lease: Lease, on_rescued: Callable[[], None]) -> None:
+    def __init__(self, engine: Engine, *, lease: Lease, on_rescued: Callable[[], None]) -> None:
         self._engine = engine
         self._lease = lease
         self._on_rescued = on_rescued

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
+from timer_db.engine import Engine
 from timer_db.operations import partitions
 
 log = logging.getLogger(__name__)
@@ -16,7 +15,7 @@ LOOK_SECONDS = 3600.0
 class Retention:
     """Keeps a partition ready for each of the next days."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     async def run_once(self) -> float:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
 from timer_controller import session
 from timer_controller.loops import AWAY_SECONDS
 from timer_controller.sender.protocol import Sender
@@ -14,7 +12,7 @@ from timer_controller.session import Session
 from timer_controller.settings import ControllerSettings
 from timer_db.clock import DatabaseClock
 from timer_db.domain.errors import DatabaseUnavailable, Fenced
-from timer_db.engine import Pool, open_shards
+from timer_db.engine import Engine, Pool, open_shards
 from timer_db.operations.watch import ClockKeeper, ConnectRetry
 from timer_db.shards import Shards
 
@@ -64,7 +62,7 @@ class Controller:
             await self._sender.aclose()
             await shards.close()
 
-    async def _serve(self, number: int, engine: AsyncEngine) -> None:
+    async def _serve(self, number: int, engine: Engine) -> None:
         while not self._stop.is_set():
             try:
                 self._sessions[number] = await session.join(engine, self._sender, self._settings)
@@ -72,7 +70,7 @@ class Controller:
             except* Fenced as group:
                 log.warning("lost the place among the controllers: %s; joining again", group.exceptions[0])
             except* DatabaseUnavailable as group:
-                log.warning("could not join: %s", group.exceptions[0])
+                log.warning("no place among the controllers: %s", group.exceptions[0])
                 await asyncio.sleep(AWAY_SECONDS)
 
     async def _unless_stopped(self, work: object) -> bool:

@@ -9,8 +9,6 @@ import socket
 from collections import defaultdict
 from collections.abc import Iterable
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
 from timer_controller.claimer import Claimer
 from timer_controller.delivery import Delivery
 from timer_controller.finisher import Finisher
@@ -27,6 +25,7 @@ from timer_controller.wheel import Wheel
 from timer_db.clock import DatabaseClock
 from timer_db.domain.claim import Claim
 from timer_db.domain.errors import DatabaseUnavailable
+from timer_db.engine import Engine
 from timer_db.operations import membership
 from timer_db.operations.claim import give_back
 
@@ -39,9 +38,7 @@ class Session:
     """Wires the parts together. `run` ends when `stop` was set and all is put in order; it raises Fenced when
     others took the membership away."""
 
-    def __init__(
-        self, engine: AsyncEngine, controller_id: int, sender: Sender, settings: ControllerSettings
-    ) -> None:
+    def __init__(self, engine: Engine, controller_id: int, sender: Sender, settings: ControllerSettings) -> None:
         self._engine = engine
         self._controller_id = controller_id
         self._drain_seconds = settings.drain_seconds
@@ -147,7 +144,7 @@ class Session:
         self._wheel.turn()
 
 
-async def join(engine: AsyncEngine, sender: Sender, settings: ControllerSettings) -> Session:
+async def join(engine: Engine, sender: Sender, settings: ControllerSettings) -> Session:
     """A new membership."""
     host, pid = socket.gethostname(), os.getpid()
     controller_id = await membership.join(engine, host, pid, VERSION)

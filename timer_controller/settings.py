@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from timer_controller.egress import parse_ranges
 from timer_db.settings import DatabaseSettings
 
 
@@ -31,5 +32,15 @@ class ControllerSettings(DatabaseSettings):
     )
     controller_host: str = Field("127.0.0.1", description="Where the controller's health endpoints listen.")
     controller_port: int = Field(0, ge=0, le=65_535, description="Their port; 0 is none.")
+    egress_allow: str = Field(
+        "",
+        description="Address ranges (CIDR, separated by commas) that may be called though they are not public.",
+    )
     egress_proxy: str | None = Field(None, description="An HTTP proxy that every call goes through.")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="What is logged.")
+
+    @field_validator("egress_allow")
+    @classmethod
+    def _ranges_parse(cls, value: str) -> str:
+        parse_ranges(value)
+        return value

@@ -15,6 +15,9 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from timer_db.shards import Shards
 
+Engine = AsyncEngine
+"""A pool of connections to one server, as the operations take it."""
+
 _SCHEMES = ("mysql", "mariadb", "mysql+aiomysql", "mariadb+aiomysql")
 
 # Strict: a value that does not fit is an error, never cut. Waits for row locks are milliseconds here,

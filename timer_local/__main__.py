@@ -99,7 +99,7 @@ async def _migrate(url: str) -> None:
 
 
 def _programs(settings: LocalSettings, url: str) -> list[Part]:
-    environment = {"TIMER_DB_URL": url}
+    environment = {"TIMER_DB_URL": url, "TIMER_EGRESS_ALLOW": settings.egress_allow}
     api = Program("the API", "timer_api", environment)
     return [
         api,

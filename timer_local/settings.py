@@ -25,4 +25,9 @@ class LocalSettings(BaseSettings):
     controllers: int = Field(1, ge=0, le=64, description="How many controllers run.")
     api_host: str = Field("127.0.0.1", min_length=1, description="The address that the API listens on.")
     api_port: int = Field(8000, ge=1, le=65_535, description="Its port.")
+    egress_allow: str = Field(
+        "127.0.0.0/8,::1/128,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7",
+        description="Address ranges that may be called though they are not public: here, this machine and its"
+        " own networks.",
+    )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="What is logged.")

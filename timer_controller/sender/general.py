@@ -82,6 +82,8 @@ class HttpxSender:
         except httpcore.LocalProtocolError as error:
             # httpcore checks method, target and headers after its notice and before it writes anything.
             return unanswered(f"this request cannot be sent: {error}", None)
+        except httpcore.ConnectTimeout:
+            return unanswered(f"no connection within {self._connect_timeout_seconds:g} s", None)
         except httpcore.ProxyError as error:
             return unanswered(f"the proxy refused: {error}", None)
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError) as error:

@@ -69,10 +69,9 @@ async def write_attempts(connection: Connection, controller_id: int, finished: S
     if ends:
         await connection.write(attempts.end(ends), count=len(ends))
     retries = [(f, f.retry_at_us) for f in finished if f.retry_at_us is not None]
-    for f, at_us in sorted(retries, key=lambda retry: retry[0].entry.timer_id):
-        may_have_arrived = f.outcome is Outcome.unknown
-        await connection.write(timers.retry(f.entry.timer_id, f.attempt, at_us, may_have_arrived), count=1)
     if retries:
+        again = {f.entry.timer_id: (at, f.outcome is Outcome.unknown) for f, at in retries}
+        await connection.write(timers.retry(again), count=len(again))
         await connection.write(queue.put([f.entry.moved_to(at) for f, at in retries]), count=len(retries))
 
 

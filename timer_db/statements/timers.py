@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from timer_db.statements.literals import of_bytes, of_list
@@ -37,11 +37,13 @@ def asked(timer_ids: Iterable[bytes]) -> str:
     return f"SELECT {ASKED} FROM timers t WHERE t.id IN ({of_list(timer_ids)})"
 
 
-def retry(timer_id: bytes, attempts_made: int, next_at_us: int, possible_duplicate: bool) -> str:
-    """A failed attempt is behind it, and another one is to come. Count: 1."""
+def retry(rows: Mapping[bytes, tuple[int, bool]]) -> str:
+    """For each id: when to try again, and whether the attempt may have arrived. Count: one per id."""
+    times = " ".join([f"WHEN {of_bytes(i)} THEN {at_us}" for i, (at_us, _) in sorted(rows.items())])
+    doubtful = of_list([i for i, (_, may_have_arrived) in rows.items() if may_have_arrived] or [b""])
     return (
-        f"UPDATE timers SET attempts_made = {attempts_made}, next_at_us = {next_at_us},"
-        f" possible_duplicate = possible_duplicate OR {int(possible_duplicate)} WHERE id = {of_bytes(timer_id)}"
+        f"UPDATE timers SET attempts_made = attempts_made + 1, next_at_us = CASE id {times} END,"
+        f" possible_duplicate = possible_duplicate OR id IN ({doubtful}) WHERE id IN ({of_list(rows)})"
     )
 
 

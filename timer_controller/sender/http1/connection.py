@@ -156,7 +156,7 @@ class Connection(asyncio.Protocol):
             return
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._spoiled = True
             if not self._whole:
                 self.fail(f"the answer is not HTTP/1.1: {error}")
@@ -192,7 +192,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         if self._whole:
-            self._spoiled = True
+            raise ValueError("more than one answer")  # stops the parser
 
     def on_headers_complete(self) -> None:
         status = self._status = self._parser.get_status_code()
