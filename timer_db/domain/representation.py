@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from timer_db.domain.states import ENDED, TimerState
@@ -16,7 +17,13 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def rfc3339(time_us: int) -> str:
     """Microseconds since the epoch as RFC 3339 in UTC: `2026-11-20T10:09:56.123456Z`."""
     seconds, rest = divmod(time_us, 1_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:06d}Z"
+    return f"{_to_the_second(seconds)}.{rest:06d}Z"
+
+
+# Timers that are due together share their second, and so do those that are made together.
+@lru_cache(maxsize=4096)
+def _to_the_second(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def microseconds(moment: datetime) -> int:

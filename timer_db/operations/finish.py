@@ -59,8 +59,8 @@ async def write_attempts(connection: Connection, controller_id: int, finished: S
     """The rows of attempts whose batch is locked by this transaction."""
     if not finished:
         return
-    rows = [_row(controller_id, f) for f in sorted(finished, key=lambda f: f.entry.timer_id)]
-    await connection.write(*attempts.log(rows), count=len(rows))
+    in_order = sorted(finished, key=lambda f: f.entry.due_key[8:])
+    await connection.write(attempts.log(controller_id, in_order), count=len(in_order))
     ends = [
         (f.state, f.entry.timer_id, f.finished_at_us)
         for f in finished
@@ -98,20 +98,3 @@ async def _logged_before(
         logged = await logged_in_batch(connection, controller_id, number, entries)
         found.update((number, entry, finished_at_us) for entry, finished_at_us in logged.items())
     return found
-
-
-def _row(controller_id: int, f: Finished) -> tuple[object, ...]:
-    return (
-        f.entry.timer_id,
-        f.attempt,
-        f.finished_at_us,
-        controller_id,
-        f.batch,
-        f.started_at_us,
-        f.outcome.value,
-        f.state.value,
-        f.http_status,
-        f.latency_us,
-        f.reason[:255],
-        f.answer[:1024],
-    )

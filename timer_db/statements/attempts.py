@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable
+from functools import lru_cache
 
+from timer_db.domain.claim import Finished
 from timer_db.domain.states import TimerState
-from timer_db.statements.literals import of_bytes, of_list
+from timer_db.statements.literals import of_bytes, of_list, of_text
+
+REASON_MAX = 255
+ANSWER_MAX = 1024
 
 _COLUMNS = (
     "timer_id, attempt, finished_at_us, controller_id, batch, started_at_us,"
     " outcome, state, http_status, latency_us, reason, answer"
 )
-_ROW = "(" + ",".join(["%s"] * 12) + ")"
 
 
-def log(rows: Sequence[tuple[Any, ...]]) -> tuple[str, tuple[Any, ...]]:
-    """Append attempts; each row has the values of `_COLUMNS`, in that order."""
-    values = ",".join([_ROW] * len(rows))
-    return f"INSERT INTO attempts ({_COLUMNS}) VALUES {values}", tuple([v for row in rows for v in row])
+def log(controller_id: int, finished: Iterable[Finished]) -> str:
+    """Append attempts. Count: one each."""
+    rows = [
+        f"(x'{f.entry.due_key[8:].hex()}',{f.attempt},{f.finished_at_us},{controller_id},{f.batch},"
+        f"{f.started_at_us},'{f.outcome.value}','{f.state.value}',"
+        f"{'NULL' if f.http_status is None else f.http_status},"
+        f"{'NULL' if f.latency_us is None else f.latency_us},"
+        f"{_of_reason(f.reason)},x'{f.answer[:ANSWER_MAX].hex()}')"
+        for f in finished
+    ]
+    return f"INSERT INTO attempts ({_COLUMNS}) VALUES " + ",".join(rows)
+
+
+# Nearly all attempts of a day share a handful of reasons.
+@lru_cache(maxsize=1024)
+def _of_reason(reason: str) -> str:
+    return of_text(reason[:REASON_MAX])
 
 
 def logged(controller_id: int, batch: int, timer_ids: Iterable[bytes]) -> str:

@@ -1,4 +1,4 @@
-"""Literals for values that are ours: bytes and integers, never text of a user."""
+"""Literals for values that are ours: bytes and integers; text only as hexadecimal."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ LIST_MAX = 900
 def of_bytes(value: bytes) -> str:
     """A binary literal."""
     return f"x'{value.hex()}'"
+
+
+def of_text(value: str) -> str:
+    """A text literal that needs no escaping, whatever is in it."""
+    return f"_utf8mb4 x'{value.encode().hex()}'"
 
 
 def of_list(values: Iterable[bytes]) -> str:
