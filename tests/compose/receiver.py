@@ -1,60 +1,50 @@
 """A receiver that remembers every call; `GET /calls` tells.
 
-POST /slow/{id} is answered after two seconds, so that a controller can be killed while calls are in flight.
+A call to /slow… is answered after two seconds, so that a controller can be stopped or killed with calls in flight.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
-import threading
-import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 calls: list[dict[str, object]] = []
-changing = threading.Lock()
 
 
-class Receiver(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        with changing:
-            calls.append(
-                {
-                    "path": self.path,
-                    "webhook_id": self.headers.get("webhook-id"),
-                    "possible_duplicate": self.headers.get("Timer-Possible-Duplicate") == "true",
-                    "peer": self.client_address[0],
-                }
-            )
-        if self.path.startswith("/slow/"):
-            time.sleep(2)
-        self.answer(b"")
-
-    def do_GET(self) -> None:
-        with changing:
-            body = json.dumps(calls).encode()
-        self.answer(body)
-
-    def answer(self, body: bytes) -> None:
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def handle(self) -> None:
-        with contextlib.suppress(ConnectionError):  # a killed caller does not wait for its answer
-            super().handle()
-
-    def log_message(self, *_: object) -> None:
-        """Says nothing: the calls are the log."""
+async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """One connection: request after request, until the caller closes it or is killed."""
+    with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+        while True:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+            method, path, _ = head.split(" ", 2)
+            headers = {
+                name.lower(): value.strip()
+                for name, _, value in (line.partition(":") for line in head.split("\r\n")[1:])
+            }
+            await reader.readexactly(int(headers.get("content-length", 0)))
+            if method == "GET":
+                body = json.dumps(calls).encode()
+            else:
+                body = b""
+                calls.append(
+                    {
+                        "path": path,
+                        "webhook_id": headers.get("webhook-id"),
+                        "possible_duplicate": headers.get("timer-possible-duplicate") == "true",
+                        "peer": writer.get_extra_info("peername")[0],
+                    }
+                )
+                if path.startswith("/slow"):
+                    await asyncio.sleep(2)
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+            await writer.drain()
+    writer.close()
 
 
-class Server(ThreadingHTTPServer):
-    request_queue_size = 1024
-    daemon_threads = True
+async def main() -> None:
+    server = await asyncio.start_server(serve, "0.0.0.0", 9000, backlog=1024)
+    await server.serve_forever()
 
 
-Server(("", 9000), Receiver).serve_forever()
+asyncio.run(main())
