@@ -6,13 +6,14 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from timer_controller.calls import call_of
 from timer_controller.lease import Lease
 from timer_controller.sender.protocol import Result, Sender
 from timer_db.clock import DatabaseClock
 from timer_db.domain.claim import Claim, Finished
+from timer_db.domain.errors import DatabaseUnavailable
 from timer_db.domain.policy import after_attempt
 from timer_db.domain.states import Outcome
 
@@ -33,6 +34,7 @@ class Delivery:
         on_finished: Callable[[Finished], None],
         on_refused: Callable[[Claim], None],
         on_room: Callable[[], None],
+        load_whole: Callable[[Claim], Awaitable[Claim]],
         draw: Callable[[], float] = random.random,
     ) -> None:
         self._sender = sender
@@ -42,6 +44,7 @@ class Delivery:
         self._on_finished = on_finished
         self._on_refused = on_refused
         self._on_room = on_room
+        self._load_whole = load_whole
         self._draw = draw
         self._in_flight: set[asyncio.Task[None]] = set()
 
@@ -76,6 +79,12 @@ class Delivery:
         self._on_room()
 
     async def _deliver(self, claim: Claim) -> None:
+        if claim.is_large:
+            try:
+                claim = await self._load_whole(claim)
+            except DatabaseUnavailable:
+                self._on_refused(claim)
+                return
         began_at = time.monotonic()
         was_refused = False
 

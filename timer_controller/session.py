@@ -8,6 +8,7 @@ import os
 import socket
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import partial
 
 from timer_controller.claimer import Claimer
 from timer_controller.delivery import Delivery
@@ -27,7 +28,7 @@ from timer_db.domain.claim import Claim
 from timer_db.domain.errors import DatabaseUnavailable
 from timer_db.engine import Engine
 from timer_db.operations import membership
-from timer_db.operations.claim import give_back
+from timer_db.operations.claim import give_back, load_whole
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ class Session:
             on_finished=self._finisher.put,
             on_refused=self._on_refused,
             on_room=lambda: self._wheel.turn(),
+            load_whole=partial(load_whole, engine),
         )
         self._wheel = Wheel(clock, self._delivery.start, self._delivery.may_start)
         claimer = Claimer(

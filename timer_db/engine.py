@@ -24,7 +24,9 @@ _SCHEMES = ("mysql", "mariadb", "mysql+aiomysql", "mariadb+aiomysql")
 # so five seconds mean that something is wrong.
 _SESSION = (
     "SET SESSION sql_mode='STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO',"
-    " time_zone='+00:00', innodb_lock_wait_timeout=5"
+    " time_zone='+00:00', innodb_lock_wait_timeout=5,"
+    # What `statements.timers.packed` gives is one value.
+    " group_concat_max_len=67108864"
 )
 
 

@@ -103,6 +103,9 @@ class HttpxSender:
                 body += chunk
                 if len(body) > BODY_BYTES_READ:
                     break
+            if _ends_with_connection(response):
+                # Else httpcore keeps it: over TLS it does not notice such an end.
+                await response.extensions["network_stream"].aclose()
         finally:
             # Keeps the connection when the answer came to its end, else closes it.
             await response.aclose()
@@ -159,6 +162,11 @@ def _headers(call: Call, destination: Destination) -> list[tuple[bytes, bytes]]:
     if call.body or call.method in _BODY_EXPECTED:
         headers.append((b"Content-Length", str(len(call.body)).encode()))
     return headers
+
+
+def _ends_with_connection(response: httpcore.Response) -> bool:
+    names = {name.lower() for name, _ in response.headers}
+    return not names & {b"content-length", b"transfer-encoding"} and response.status not in (204, 304)
 
 
 def _retry_after(response: httpcore.Response) -> str | None:

@@ -9,7 +9,8 @@ from timer_db.domain.states import Outcome, TimerState
 from timer_db.domain.timer import Timer
 
 
-@dataclass(frozen=True, slots=True)
+# Neither is frozen, for the reason that stands above `NewTimer`.
+@dataclass(slots=True)
 class Claim:
     """A controller's right to make one attempt."""
 
@@ -20,9 +21,11 @@ class Claim:
     """The number of the attempt to make; 1 is the first."""
     possible_duplicate: bool
     """An earlier attempt may have reached the receiver."""
+    is_large: bool = False
+    """Body, meta, headers and labels were left out: `operations.claim.load_whole` reads them."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Finished:
     """One attempt that was made, and what follows it."""
 

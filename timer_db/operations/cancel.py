@@ -25,14 +25,14 @@ async def cancel(shards: Shards, timer_id: UUID) -> Timer:
         raise TimerNotFound(timer_id)
 
     async def work(connection: Connection) -> Timer:
-        timer = await _read(connection, timer_id)
-        if timer.state is not TimerState.scheduled or timer.next_attempt_at_us is None:
-            raise NotCancellable(timer_id, timer.state)
-        place = entry_of(timer_id, timer.priority, timer.next_attempt_at_us)
-        taken = await connection.write(queue.remove(place.rank, [place.due_key]))
-        if taken == 0:
-            # Claimed, or cancelled by another, since it was read: a claim waits for nobody.
-            raise NotCancellable(timer_id, (await _read(connection, timer_id)).state)
+        # One that was claimed since it was read, and is back already, is looked at again: a claim waits for nobody.
+        while True:
+            timer = await _read(connection, timer_id)
+            if timer.state is not TimerState.scheduled or timer.next_attempt_at_us is None:
+                raise NotCancellable(timer_id, timer.state)
+            place = entry_of(timer_id, timer.priority, timer.next_attempt_at_us)
+            if await connection.write(queue.remove(place.rank, [place.due_key])):
+                break
         now_us = int(await connection.value(controllers.NOW))
         await connection.write(timers.cancel(timer_id.bytes, now_us), count=1)
         await connection.write(attempts.end([(TimerState.cancelled, timer_id.bytes, now_us)]), count=1)

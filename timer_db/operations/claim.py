@@ -8,10 +8,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from timer_db import transactions
 from timer_db.domain.claim import Claim
-from timer_db.domain.errors import Fenced
+from timer_db.domain.errors import Fenced, TimerNotFound, UnexpectedCount
 from timer_db.domain.queue_entry import QueueEntry, pack, time_bound, unpack
 from timer_db.domain.states import TimerState
 from timer_db.domain.timer import Timer
+from timer_db.operations.packed import claims_of
 from timer_db.operations.rows import fields_of
 from timer_db.statements import claims, queue, timers
 from timer_db.statements.literals import LIST_MAX
@@ -91,14 +92,26 @@ async def load_on(connection: Connection, batch: int, entries: Sequence[QueueEnt
     """The same in a transaction that is open."""
     if not entries:
         return []
-    by_id = {entry.timer_id: entry for entry in entries}
-    found = {}
-    for row in await connection.rows(timers.asked(by_id)):
-        attempts_made, possible_duplicate = row[7], bool(row[8])
-        timer = Timer(**fields_of(row), state=TimerState.firing, attempts=attempts_made)
-        entry = by_id[bytes(row[0])]
-        found[entry] = Claim(batch, entry, timer, attempts_made + 1, possible_duplicate)
+    by_id = {entry.due_key[8:]: entry for entry in entries}
+    [(count, packed)] = await connection.rows(timers.packed(by_id))
+    claims = claims_of(packed, batch, by_id) if count else []
+    if len(claims) != count:
+        raise UnexpectedCount("reading packed timers", len(claims), count)
+    found = {claim.entry: claim for claim in claims}
     return [found[entry] for entry in entries if entry in found]
+
+
+async def load_whole(engine: AsyncEngine, claim: Claim) -> Claim:
+    """The same claim with everything that was asked for, however large. Raises TimerNotFound."""
+
+    async def work(connection: Connection) -> Claim:
+        rows = await connection.rows(timers.asked([claim.entry.timer_id]))
+        if not rows:
+            raise TimerNotFound(claim.timer.id)
+        timer = Timer(**fields_of(rows[0]), state=TimerState.firing, attempts=claim.timer.attempts)
+        return Claim(claim.batch, claim.entry, timer, claim.attempt, claim.possible_duplicate)
+
+    return await transactions.run(engine, work)
 
 
 async def give_back(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from timer_db import transactions
@@ -19,6 +21,7 @@ async def keep(engine: AsyncEngine) -> list[str]:
     """Make the partitions that are missing, from today to `DAYS_AHEAD` days on; gives their names.
 
     The catch-all partition behind them is split, which is cheap because it is empty as long as this runs.
+    While somebody reads the log in a long transaction nothing is made: there are some days left to do it in.
     """
 
     async def work(connection: Connection) -> list[str]:
@@ -32,13 +35,24 @@ async def keep(engine: AsyncEngine) -> list[str]:
             missing = [day for day in days if name_of(day) not in present]
             # Ranges grow only at their end: a day before the last one cannot be put in between.
             missing = [day for day in missing if name_of(day) > max(present - {partitions.FUTURE}, default="")]
-            if missing:
-                await connection.write(partitions.split([(name_of(day), _end_us(day)) for day in missing]))
-            return [name_of(day) for day in missing]
+            return await _make(connection, missing) if missing else []
         finally:
             await connection.value(partitions.UNLOCK)
 
     return await transactions.run(engine, work)
+
+
+async def _make(connection: Connection, days: Sequence[date]) -> list[str]:
+    await connection.write(partitions.PATIENCE)
+    try:
+        await connection.write(partitions.split([(name_of(day), _end_us(day)) for day in days]))
+    except DBAPIError as error:
+        if not transactions.is_deadlock(error):
+            raise
+        return []
+    finally:
+        await connection.write(partitions.PATIENCE_AS_BEFORE)
+    return [name_of(day) for day in days]
 
 
 def name_of(day: date) -> str:

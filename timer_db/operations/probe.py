@@ -12,7 +12,7 @@ from timer_db.domain.errors import DatabaseUnavailable, DatabaseUnfit
 from timer_db.statements import probe as statements
 from timer_db.transactions import Connection
 
-_PACKET_MIN_BYTES = 8 * 1024 * 1024
+_PACKET_MIN_BYTES = 16 * 1024 * 1024
 
 
 async def check(engine: AsyncEngine) -> list[str]:

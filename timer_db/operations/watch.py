@@ -120,7 +120,7 @@ async def _until_reached(
         retry=retry_if_exception_type(DatabaseUnavailable),
         stop=stop_after_attempt(retry.attempts) if retry.attempts else stop_never,
         wait=wait_exponential_jitter(
-            initial=retry.wait_seconds, max=retry.wait_max_seconds, jitter=retry.wait_seconds
+            multiplier=retry.wait_seconds, max=retry.wait_max_seconds, jitter=retry.wait_seconds
         ),
         before_sleep=before_sleep,
         reraise=True,

@@ -17,8 +17,14 @@ def hold(controller_id: int, number: int, entries: bytes) -> str:
 
 
 def look(controller_id: int, number: int) -> str:
-    """The entries of a batch, when it is there."""
-    return f"SELECT entries FROM claim_batches WHERE controller_id = {controller_id} AND number = {number}"
+    """The entries of a batch, when it is there.
+
+    FOR UPDATE: a claim whose connection was lost at COMMIT may still be under way at the server; this waits
+    for its end instead of looking past it.
+    """
+    return (
+        f"SELECT entries FROM claim_batches WHERE controller_id = {controller_id} AND number = {number} FOR UPDATE"
+    )
 
 
 def lock(controller_id: int, numbers: Iterable[int]) -> str:

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 FUTURE = "p_future"
 LOCK = "SELECT GET_LOCK('timer_db.partitions', 0)"
 UNLOCK = "SELECT RELEASE_LOCK('timer_db.partitions')"
+PATIENCE = "SET SESSION lock_wait_timeout = 1"
+"""A change of the table waits for whoever reads it, a backup perhaps, and every writer waits behind the change."""
+PATIENCE_AS_BEFORE = "SET SESSION lock_wait_timeout = DEFAULT"
 PRESENT = (
     "SELECT PARTITION_NAME FROM information_schema.PARTITIONS"
     " WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'attempts'"

@@ -20,6 +20,39 @@ ASKED = (
 )
 """What `operations.rows.timer_of` reads, in its order."""
 
+LARGE_BYTES = 4096
+"""A timer with more than this in body, meta, headers and labels is read by itself, right before its call: so
+a batch of 900 is at most 11 MB here, which fits any server's max_allowed_packet."""
+FIELD, ROW = "\x1f", "\x1e"
+"""What separates fields and rows of `packed`. Neither is in a value: JSON escapes them, names come in
+hexadecimal, and URLs are printable."""
+IS_LARGE, IS_NULL = "L", "-"
+"""In the place of a body that is large, and of one that is null."""
+_SIZE = " + ".join([f"IFNULL(OCTET_LENGTH(t.{column}), 0)" for column in ("body", "meta", "headers", "labels")])
+_IS_LARGE = f"{_SIZE} > {LARGE_BYTES}"
+_PACKED = ", ".join(
+    [
+        "HEX(t.id)",
+        f"IF({_IS_LARGE}, '{IS_LARGE}', IFNULL(HEX(t.body), '{IS_NULL}'))",
+        "IFNULL(HEX(t.name), '')",
+        "t.priority",
+        "t.due_at_us",
+        "t.created_at_us",
+        "t.attempts_made",
+        "t.possible_duplicate",
+        "t.url",
+        "t.append_id",
+        "t.method",
+        f"IF({_IS_LARGE}, '', IFNULL(t.headers, ''))",
+        "t.body_is_json",
+        f"IF({_IS_LARGE}, '', IFNULL(t.meta, ''))",
+        f"IF({_IS_LARGE}, '', IFNULL(t.labels, ''))",
+        "IFNULL(t.retry, '')",
+        "t.timeout_ms",
+        "t.on_unknown",
+    ]
+)
+
 
 def insert(rows: Sequence[tuple[Any, ...]]) -> tuple[str, tuple[Any, ...]]:
     """New timers; each row has the values of `_NEW`, in that order."""
@@ -33,8 +66,20 @@ def existing(timer_ids: Iterable[bytes]) -> str:
 
 
 def asked(timer_ids: Iterable[bytes]) -> str:
-    """What was asked for, without the state: for those who hold the claims."""
+    """What was asked for, whole, without the state: for those who hold the claims."""
     return f"SELECT {ASKED} FROM timers t WHERE t.id IN ({of_list(timer_ids)})"
+
+
+def packed(timer_ids: Iterable[bytes]) -> str:
+    """The columns of `_PACKED` of many timers as one value, and how many there are.
+
+    The driver's decoding costs 0.7 µs a value, and splitting one text next to nothing: 2 µs a timer where rows
+    cost 14. What is large stays out: `IS_LARGE` stands in the place of the body then.
+    """
+    return (
+        f"SELECT COUNT(*), GROUP_CONCAT(CONCAT_WS('{FIELD}', {_PACKED}) SEPARATOR '{ROW}')"
+        f" FROM timers t WHERE t.id IN ({of_list(timer_ids)})"
+    )
 
 
 def retry(rows: Mapping[bytes, tuple[int, bool]]) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import select
+import ssl
+import time
 from collections.abc import Callable
 from typing import Any, Protocol, cast
 
@@ -71,6 +73,7 @@ class Connection(asyncio.Protocol):
     def adopt(self, owner: Owner) -> None:
         """From here on, `owner` hears of this connection's end."""
         self._owner = owner
+        self.idle_since = time.monotonic()
 
     def usable(self) -> bool:
         """Whether a request can be written, as far as this machine knows."""
@@ -268,7 +271,10 @@ class Connection(asyncio.Protocol):
         self._parts.clear()
 
     def _ends_with_connection(self) -> bool:
-        """Whether the end of the connection is the end of this answer (RFC 9112, 6.3)."""
+        """Whether the end of the connection is the end of this answer (RFC 9112, 6.3 and 9.8)."""
+        assert self._transport is not None
+        if not _said_goodbye(self._transport.get_extra_info("ssl_object")):
+            return False
         coding = self._header(b"transfer-encoding")
         if coding is not None:
             return not coding.lower().rstrip().endswith("chunked")
@@ -284,3 +290,13 @@ class Connection(asyncio.Protocol):
         """False after an early answer: the rest of the request must not be taken for the next one."""
         assert self._transport is not None
         return self._transport.get_write_buffer_size() == 0
+
+
+def _said_goodbye(tls: ssl.SSLObject | None) -> bool:
+    """Whether a connection's end is the receiver's word. Over TLS, anyone on the line can send a bare end."""
+    if tls is None:
+        return True
+    try:
+        return tls.read(1) == b""
+    except ssl.SSLError:
+        return False  # it would still read on

@@ -194,7 +194,8 @@ class Pool:
                     return await self._connect_to(address)
             except TimeoutError:
                 reason = f"no connection to {address} within {share:.3g} s"
-            except OSError as error:
+            except (OSError, ValueError) as error:
+                # ValueError: TLS refuses some names that a look-up lets through.
                 reason = describe(error)
         raise Unreachable(reason)
 

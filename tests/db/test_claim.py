@@ -1,0 +1,187 @@
+"""Claiming: the right timers, in the right order, each to one controller."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.db.desk import NOON_US, SECOND_US, Desk, entries_of, new_timer, new_timers, retried
+from timer_db.domain.errors import Fenced
+from timer_db.domain.queue_entry import PRIORITY_MAX
+from timer_db.domain.states import Outcome, TimerState
+from timer_db.operations import claim as claiming
+from timer_db.operations import membership
+from timer_db.operations.rescue import fence_silent
+
+
+async def test_nothing_to_claim_makes_no_batch(desk: Desk) -> None:
+    assert await desk.claim(await desk.join()) == []
+    assert await desk.in_hand() == {}
+
+
+async def test_a_claim_moves_timers_from_the_queue_into_a_batch(desk: Desk) -> None:
+    timers = await desk.add(*new_timers(3))
+    controller = await desk.join()
+    assert await desk.claim(controller, 7) == entries_of(timers)
+    assert await desk.queued() == []
+    assert await desk.in_hand() == {(controller, 7): entries_of(timers)}
+    assert {await desk.state(timer.id) for timer in timers} == {TimerState.firing}
+
+
+async def test_priority_goes_before_time(desk: Desk) -> None:
+    timers = [
+        new_timer(NOON_US + offset, priority=priority)
+        for priority in (0, 1, 40, PRIORITY_MAX)
+        for offset in (3, 1, 2)
+    ]
+    await desk.add(*timers)
+    claimed = await desk.claim(await desk.join())
+    wanted = sorted(timers, key=lambda t: (-t.priority, t.due_at_us))
+    assert [entry.timer_id for entry in claimed] == [timer.id.bytes for timer in wanted]
+
+
+async def test_the_limit_spans_priorities(desk: Desk) -> None:
+    timers = [*new_timers(3, priority=5), *new_timers(3)]
+    await desk.add(*timers)
+    wanted = entries_of(timers)
+    controller = await desk.join()
+    assert await desk.claim(controller, 1, limit=4) == wanted[:4]
+    assert await desk.claim(controller, 2, limit=0) == []
+    assert await desk.claim(controller, 3, limit=4) == wanted[4:]
+
+
+async def test_one_claim_takes_no_more_than_a_batch(desk: Desk) -> None:
+    await desk.add(*new_timers(claiming.BATCH_MAX + 5))
+    assert len(await desk.claim(await desk.join(), limit=10_000)) == claiming.BATCH_MAX
+
+
+async def test_the_horizon_is_the_first_moment_that_is_too_late(desk: Desk) -> None:
+    soon, late = new_timer(NOON_US), new_timer(NOON_US + 1)
+    await desk.add(soon, late)
+    controller = await desk.join()
+    assert await desk.claim(controller, 1, horizon_us=NOON_US) == []
+    assert await desk.claim(controller, 2, horizon_us=NOON_US + 1) == entries_of([soon])
+    assert await desk.queued() == entries_of([late])
+
+
+async def test_ready_ranks_are_those_with_something_to_call(desk: Desk) -> None:
+    for priority, at_us in ((3, NOON_US), (2, NOON_US + SECOND_US), (9, NOON_US - 1), (PRIORITY_MAX, NOON_US + 5)):
+        await desk.add(new_timer(at_us, priority=priority), new_timer(at_us + SECOND_US, priority=priority))
+    ranks = await claiming.ready_ranks(desk.engine, NOON_US + 1)
+    assert ranks == [PRIORITY_MAX - 9, PRIORITY_MAX - 3]
+
+
+async def test_behind_goes_on_where_the_last_claim_ended(desk: Desk) -> None:
+    low, high = new_timers(6), new_timers(2, priority=1)
+    await desk.add(*low, *high)
+    places = entries_of(low)
+    behind = {places[2].rank: places[2].due_key}
+    claimed = await desk.claim(await desk.join(), behind=behind)
+    assert claimed == [*entries_of(high), *places[3:]]
+
+
+async def test_only_the_ranks_asked_for_are_looked_at(desk: Desk) -> None:
+    await desk.add(*new_timers(2), *new_timers(2, priority=1))
+    claimed = await claiming.claim(
+        desk.engine, await desk.join(), 1,
+        ranks=[PRIORITY_MAX], behind={}, horizon_us=NOON_US + SECOND_US, limit=10,
+    )  # fmt: skip
+    assert {entry.rank for entry in claimed} == {PRIORITY_MAX}
+    assert len(claimed) == 2
+
+
+@pytest.mark.parametrize("how", ["left", "fenced", "never joined"])
+async def test_only_a_member_may_claim(desk: Desk, how: str) -> None:
+    timers = await desk.add(*new_timers(2))
+    controller = await desk.join()
+    if how == "left":
+        await membership.leave(desk.engine, controller)
+    elif how == "fenced":
+        await desk.silence(controller, seconds=10)
+        assert await fence_silent(desk.engine, 5 * SECOND_US) == [controller]
+    else:
+        controller += 1000
+    with pytest.raises(Fenced):
+        await desk.claim(controller)
+    assert await desk.queued() == entries_of(timers)
+    assert await desk.in_hand() == {}
+
+
+async def test_a_number_is_used_once(desk: Desk) -> None:
+    """A claim that is repeated by mistake takes nothing."""
+    await desk.add(*new_timers(4))
+    controller = await desk.join()
+    first = await desk.claim(controller, 1, limit=2)
+    with pytest.raises(Exception, match="Duplicate entry"):
+        await desk.claim(controller, 1, limit=2)
+    assert await desk.in_hand() == {(controller, 1): first}
+    assert len(await desk.queued()) == 2
+
+
+async def test_claimers_at_once_take_everything_and_nothing_twice(desk: Desk) -> None:
+    timers = await desk.add(*new_timers(400), *new_timers(100, priority=1))
+    controllers = [await desk.join() for _ in range(4)]
+
+    async def drain(controller: int) -> int:
+        number = claimed = 0
+        # A claim that finds less may have been passing over what another was about to take.
+        while await desk.count("due_queue"):
+            number += 1
+            claimed += len(await desk.claim(controller, number, limit=17))
+        return claimed
+
+    assert sum(await asyncio.gather(*(drain(controller) for controller in controllers))) == len(timers)
+    held = [entry for entries in (await desk.in_hand()).values() for entry in entries]
+    assert sorted(held) == entries_of(timers)
+    assert len({controller for controller, _ in await desk.in_hand()}) > 1
+
+
+async def test_adopt_reads_a_batch_back(desk: Desk) -> None:
+    await desk.add(*new_timers(3))
+    controller, other = await desk.join(), await desk.join()
+    entries = await desk.claim(controller, 5)
+    assert await claiming.adopt(desk.engine, controller, 5) == entries
+    assert await claiming.adopt(desk.engine, controller, 4) == []
+    assert await claiming.adopt(desk.engine, other, 5) == []
+
+
+async def test_load_gives_what_was_asked_in_the_order_of_the_claim(desk: Desk) -> None:
+    timers = await desk.add(*(new_timer(NOON_US + n, priority=n % 3, meta={"n": n}) for n in range(30)))
+    entries = await desk.claim(await desk.join())
+    claims = await claiming.load(desk.engine, 1, entries)
+    assert [claim.entry for claim in claims] == entries
+    by_id = {timer.id: timer for timer in timers}
+    for claim in claims:
+        assert (claim.batch, claim.attempt, claim.possible_duplicate) == (1, 1, False)
+        assert claim.timer == by_id[claim.timer.id].__class__(
+            **{**_fields(by_id[claim.timer.id]), "state": TimerState.firing, "next_attempt_at_us": None}
+        )
+
+
+def _fields(timer: object) -> dict[str, object]:
+    return {name: getattr(timer, name) for name in timer.__dataclass_fields__}  # type: ignore[attr-defined]
+
+
+async def test_load_leaves_out_what_is_gone(desk: Desk) -> None:
+    kept, gone = await desk.add(*new_timers(2))
+    entries = await desk.claim(await desk.join())
+    await desk.write(f"DELETE FROM timers WHERE id = x'{gone.id.hex}'")
+    claims = await claiming.load(desk.engine, 1, entries)
+    assert [claim.timer.id for claim in claims] == [kept.id]
+    assert await claiming.load(desk.engine, 1, []) == []
+
+
+async def test_load_counts_attempts(desk: Desk) -> None:
+    await desk.add(*new_timers(1))
+    controller = await desk.join()
+    outcomes = [(Outcome.not_sent, False), (Outcome.unknown, True), (Outcome.rejected, True)]
+    for number, (outcome, may_have_arrived) in enumerate(outcomes, start=1):
+        [claim] = await desk.take(controller, number)
+        assert claim.attempt == number
+        await desk.finish(controller, [retried(claim, NOON_US + number, outcome)], {number})
+        [entry] = await desk.queued()
+        assert entry.at_us == NOON_US + number
+        assert (await desk.rows("SELECT possible_duplicate FROM timers"))[0][0] == may_have_arrived
+    [claim] = await desk.take(controller, 9)
+    assert (claim.attempt, claim.possible_duplicate) == (4, True)

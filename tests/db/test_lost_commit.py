@@ -1,0 +1,209 @@
+"""A connection that is lost at COMMIT proves neither outcome: whatever happened, a repeat makes it right."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import pytest
+import pytest_asyncio
+
+from tests.db.desk import NOON_US, SECOND_US, Desk, entries_of, finished, new_timer, new_timers, retried
+from tests.db.proxy import Proxy, When
+from tests.system import poll
+from timer_db.clock import DatabaseClock
+from timer_db.domain.claim import Claim
+from timer_db.domain.errors import DatabaseUnavailable, NotCancellable
+from timer_db.domain.states import Outcome, TimerState
+from timer_db.engine import Pool, open_shards
+from timer_db.operations.cancel import cancel
+from timer_db.operations.claim import adopt, give_back
+from timer_db.operations.finish import Written
+from timer_db.operations.membership import beat
+from timer_db.operations.schedule import NameTaken, Scheduled, schedule
+
+Result = TypeVar("Result")
+
+
+@dataclass
+class Line:
+    """A desk whose connection may break, and one beside it that stays."""
+
+    proxy: Proxy
+    far: Desk
+    near: Desk
+
+    async def break_at(self, when: When, behind: bytes, work: Coroutine[Any, Any, object]) -> None:
+        """Lose the connection at the COMMIT of the transaction in which `behind` went by."""
+        self.proxy.cut(when, behind=behind)
+        with pytest.raises(DatabaseUnavailable):
+            await work
+        assert self.proxy.was_cut.is_set()
+
+    async def repeat(self, when: When, work: Coroutine[Any, Any, Result]) -> Result:
+        """Do it again. A first try that is `late` ends only when the second one waits for it, or is through."""
+        task = asyncio.ensure_future(work)
+        if when is When.late:
+            await poll(lambda: self._is_stuck_or(task), 10, "the repeat to wait for the first try")
+            self.proxy.release()
+            await self.proxy.server_is_done.wait()
+        return await task
+
+    async def _is_stuck_or(self, task: asyncio.Future[Any]) -> bool:
+        [(_, waiting)] = await self.near.rows("SHOW GLOBAL STATUS LIKE 'Innodb_row_lock_current_waits'")
+        return task.done() or int(waiting) > 0
+
+    async def rolled_back(self) -> None:
+        """Until the server has noticed the loss: this waits for the locks on the queue, which skip nobody."""
+        await self.near.rows("SELECT * FROM due_queue FOR UPDATE")
+
+
+@pytest_asyncio.fixture
+async def line(database_url: str, desk: Desk) -> AsyncIterator[Line]:
+    """A breakable connection to an empty database."""
+    async with Proxy(database_url) as proxy:
+        far = open_shards([proxy.url], Pool(size=2))
+        yield Line(proxy, Desk(far), desk)
+        await far.close()
+
+
+@pytest.fixture(params=list(When), ids=lambda when: when.name)
+def when(request: pytest.FixtureRequest) -> When:
+    """Each way to lose a connection."""
+    found: When = request.param
+    return found
+
+
+async def test_schedule(line: Line, when: When) -> None:
+    timers = [*new_timers(20), new_timer(name="n"), new_timer(name="n", meta=1), new_timer(name="m")]
+    await line.break_at(when, b"INSERT INTO timers", schedule(line.far.shards, timers))
+    assert await line.near.count("timers") == (22 if when is When.after else 0)
+
+    results = await line.repeat(when, schedule(line.far.shards, timers))
+
+    refused = results.pop(21)
+    assert isinstance(refused, NameTaken)
+    assert refused.holder == timers[20].id
+    del timers[21]
+    assert [result.timer.id for result in results if isinstance(result, Scheduled)] == [t.id for t in timers]
+    assert await line.near.queued() == entries_of(timers)
+    assert await line.near.count("timers") == 22
+
+
+async def test_schedule_when_the_timer_was_called_before_the_repeat(line: Line) -> None:
+    timers = new_timers(3)
+    await line.break_at(When.after, b"INSERT INTO timers", schedule(line.far.shards, timers))
+    controller = await line.near.join()
+    await line.near.deliver(controller, limit=1)
+    await line.near.take(controller, 2, limit=1)
+    assert len(await schedule(line.far.shards, timers)) == 3
+    assert await line.near.queued() == entries_of(timers[2:])
+
+
+async def test_claim(line: Line, when: When) -> None:
+    timers = await line.near.add(*new_timers(5))
+    controller = await line.near.join()
+    await line.break_at(when, b"INSERT INTO claim_batches", line.far.claim(controller, 1))
+
+    adopted = await line.repeat(when, adopt(line.far.engine, controller, 1))
+
+    if when is When.before:
+        assert adopted == []
+        await line.rolled_back()
+        adopted = await line.far.claim(controller, 2)
+    assert adopted == entries_of(timers)
+    assert await line.near.queued() == []
+    assert list((await line.near.in_hand()).values()) == [entries_of(timers)]
+
+
+def _outcomes(claims: list[Claim]) -> list[Any]:
+    return [
+        finished(claims[0]),
+        finished(claims[1], TimerState.failed, Outcome.rejected),
+        finished(claims[2], TimerState.unknown, Outcome.unknown),
+        retried(claims[3], NOON_US + SECOND_US, Outcome.unknown),
+    ]
+
+
+@pytest.mark.parametrize("is_done", [True, False], ids=["whole batch", "part of it"])
+async def test_finish(line: Line, when: When, is_done: bool) -> None:
+    await line.near.add(*new_timers(4 if is_done else 5))
+    controller = await line.near.join()
+    claims = await line.near.take(controller)
+    outcomes, done = _outcomes(claims), ({1} if is_done else set())
+    await line.break_at(when, b"INSERT INTO attempts", line.far.finish(controller, outcomes, done))
+
+    assert await line.repeat(when, line.far.finish(controller, outcomes, done, is_repeat=True)) == Written()
+
+    assert [await line.near.state(claim.timer.id) for claim in claims[:4]] == [f.state for f in outcomes]
+    assert await line.near.queued() == [claims[3].entry.moved_to(NOON_US + SECOND_US)]
+    assert await line.near.count("attempts") == 4
+    assert await line.near.count("endings") == 2
+    assert len(await line.near.in_hand()) == (0 if is_done else 1)
+
+
+@pytest.mark.parametrize("is_done", [True, False], ids=["whole batch", "part of it"])
+async def test_give_back(line: Line, when: When, is_done: bool) -> None:
+    await line.near.add(*new_timers(4))
+    controller = await line.near.join()
+    entries = await line.near.claim(controller)
+    back = entries if is_done else entries[:3]
+
+    def work() -> Coroutine[Any, Any, bool]:
+        return give_back(line.far.engine, controller, 1, back, is_done=is_done)
+
+    await line.break_at(when, b"INSERT INTO due_queue", work())
+    await line.repeat(when, work())
+
+    assert await line.near.queued() == back
+    assert await line.near.in_hand() == ({} if is_done else {(controller, 1): entries[3:]})
+
+
+async def test_cancel(line: Line, when: When) -> None:
+    [timer] = await line.near.add(new_timer())
+    await line.break_at(when, b"UPDATE timers", cancel(line.far.shards, timer.id))
+    try:
+        await line.repeat(when, cancel(line.far.shards, timer.id))
+    except NotCancellable as refusal:
+        assert when is not When.before
+        assert refusal.state is TimerState.cancelled
+    assert await line.near.state(timer.id) is TimerState.cancelled
+    assert await line.near.queued() == []
+    assert await line.near.count("endings") == 1
+
+
+async def test_beat(line: Line, when: When) -> None:
+    controller = await line.near.join()
+    await line.break_at(when, b"UPDATE controllers", beat(line.far.engine, controller, DatabaseClock()))
+    await line.repeat(when, beat(line.far.engine, controller, DatabaseClock()))
+
+
+@pytest.mark.parametrize(
+    "statement", [b"INSERT INTO timers", b"INSERT INTO due_queue"], ids=lambda statement: statement.decode()
+)
+@pytest.mark.parametrize("moment", [When.before, When.after], ids=lambda moment: moment.name)
+async def test_half_of_a_create(line: Line, moment: When, statement: bytes) -> None:
+    """Lost in the middle: nothing of it is there, and the repeat does it all."""
+    timers = new_timers(3)
+    line.proxy.cut(moment, statement)
+    with pytest.raises(DatabaseUnavailable):
+        await schedule(line.far.shards, timers)
+    await schedule(line.far.shards, timers)
+    assert await line.near.queued() == entries_of(timers)
+
+
+async def test_a_broken_connection_is_not_used_again(line: Line) -> None:
+    """The pool keeps two; both break while idle, and the next work after one failure gets a new one."""
+    await asyncio.gather(*(line.far.count("timers") for _ in range(2)))
+    line.proxy.cut_all()
+    failures = 0
+    while True:
+        try:
+            await line.far.count("timers")
+            break
+        except DatabaseUnavailable:
+            failures += 1
+            assert failures <= 2
+    await asyncio.gather(*(line.far.count("timers") for _ in range(2)))

@@ -1,0 +1,123 @@
+"""The start-up probe: a server that would lose timers is named, one that would call them twice is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pymysql
+import pytest
+from sqlalchemy import event
+
+from tests.db.desk import Desk
+from tests.db.scratch import scratch_database
+from timer_db import schema
+from timer_db.domain.errors import DatabaseUnavailable, DatabaseUnfit
+from timer_db.embedded import EmbeddedServer
+from timer_db.engine import Pool, open_engine, parse_url
+from timer_db.operations import doctor, probe
+
+
+async def test_a_fit_server_gives_no_warning(desk: Desk) -> None:
+    assert await probe.check(desk.engine) == []
+    assert await desk.count("lock_probes") == 0
+
+
+def _lie(desk: Desk, change: Callable[[str], str]) -> None:
+    """A server that understands claims in its own way."""
+
+    @event.listens_for(desk.engine.sync_engine, "before_cursor_execute", retval=True)
+    def rewrite(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> tuple[str, Any]:
+        return (change(statement) if "lock_probes" in statement else statement), parameters
+
+
+@pytest.mark.parametrize(
+    ("lie", "fault"),
+    [
+        (lambda sql: sql.replace(" FOR UPDATE SKIP LOCKED", ""), "hands a locked row out twice"),
+        (lambda sql: sql.replace(" SKIP LOCKED", ""), "waits for locked rows"),
+        (lambda sql: sql.replace("SKIP LOCKED", "SKIP_LOCKED"), "it refuses SELECT"),
+        (lambda sql: sql.replace(" LIMIT 1", " LIMIT 2"), "locks more rows than it returns"),
+    ],
+    ids=["takes no lock", "waits", "does not know it", "locks too much"],
+)
+async def test_a_server_that_cannot_skip_locked_rows_is_refused(
+    desk: Desk, lie: Callable[[str], str], fault: str
+) -> None:
+    if "LIMIT 2" in lie(" LIMIT 1"):
+        # The probe asks for one value, and such a server gives one: only its locks are too many.
+        _lie_about_locks_only(desk)
+    else:
+        _lie(desk, lie)
+    with pytest.raises(DatabaseUnfit, match=fault):
+        await probe.check(desk.engine)
+    assert await desk.count("lock_probes") == 0, "it cleans up after itself"
+
+
+def _lie_about_locks_only(desk: Desk) -> None:
+    @event.listens_for(desk.engine.sync_engine, "before_cursor_execute")
+    def lock_all(_connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if "lock_probes" in statement and "SKIP LOCKED" in statement:
+            cursor.execute(statement.replace(" LIMIT 1", ""))
+
+
+async def test_the_doctor_reports_what_the_probe_refuses(desk: Desk) -> None:
+    _lie(desk, lambda sql: sql.replace(" FOR UPDATE SKIP LOCKED", ""))
+    report = await doctor.examine(desk.engine)
+    assert report.faults == ["SELECT … FOR UPDATE SKIP LOCKED hands a locked row out twice"]
+    assert report.schema_version == schema.wanted_version()
+
+
+@contextmanager
+def _global(server: EmbeddedServer, name: str, value: int) -> Iterator[None]:
+    """Another setting of the whole server, for a while."""
+    url = parse_url(server.url)
+    root = pymysql.connect(unix_socket=str(server.socket), user="root", password=str(url.password), autocommit=True)
+    with root, root.cursor() as cursor:
+        cursor.execute(f"SELECT @@GLOBAL.{name}")
+        (before,) = cursor.fetchone()
+        cursor.execute(f"SET GLOBAL {name} = {value}")
+        try:
+            yield
+        finally:
+            cursor.execute(f"SET GLOBAL {name} = {before}")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "advice"),
+    [
+        ("innodb_flush_log_at_trx_commit", 2, "a power cut loses timers that were answered 201. Set it to 1"),
+        ("innodb_flush_log_at_trx_commit", 0, "a power cut loses timers that were answered 201. Set it to 1"),
+        ("sync_binlog", 0, "Set it to 1"),
+        ("max_allowed_packet", 1024 * 1024, "set it to at least 8388608"),
+    ],
+)
+async def test_a_setting_that_endangers_timers_is_warned_about(
+    server: EmbeddedServer, desk: Desk, name: str, value: int, advice: str
+) -> None:
+    with _global(server, name, value):
+        [warning] = await probe.check(desk.engine)
+        report = await doctor.examine(desk.engine)
+    assert warning.startswith(f"{name} is {value}")
+    assert advice in warning
+    assert report.faults == [warning]
+    assert report.version
+    assert (await doctor.examine(desk.engine)).faults == ["max_allowed_packet"][:0] or name == "max_allowed_packet"
+
+
+async def test_the_doctor_finds_missing_tables(server: EmbeddedServer) -> None:
+    with scratch_database(server.url) as url:
+        engine = open_engine(parse_url(url), Pool(size=2))
+        report = await doctor.examine(engine)
+        await engine.dispose()
+    assert report.schema_version == "missing"
+    [fault] = report.faults
+    assert "python -m timer_db upgrade" in fault
+
+
+async def test_the_doctor_does_not_answer_for_an_absent_server() -> None:
+    engine = open_engine(parse_url("mysql://timer:x@127.0.0.1:1/timer"), Pool(size=1))
+    with pytest.raises(DatabaseUnavailable):
+        await doctor.examine(engine)
+    await engine.dispose()

@@ -1,0 +1,108 @@
+"""The request that a timer makes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.makers import DUE_US, make_claim
+from timer_controller.calls import body_of, call_of, url_of
+from timer_controller.version import USER_AGENT
+from timer_db.domain.representation import represent
+from timer_db.domain.timer import Json
+
+
+@pytest.mark.parametrize(
+    ("url", "called"),
+    [
+        ("https://a.test", "https://a.test/ID"),
+        ("https://a.test/", "https://a.test/ID"),
+        ("https://a.test/hook", "https://a.test/hook/ID"),
+        ("https://a.test/hook/", "https://a.test/hook/ID"),
+        ("https://a.test/hook//", "https://a.test/hook//ID"),
+        ("https://a.test/hook?x=1&y=2", "https://a.test/hook/ID?x=1&y=2"),
+        ("https://a.test/hook/?x=1", "https://a.test/hook/ID?x=1"),
+        ("https://a.test?x=1", "https://a.test/ID?x=1"),
+        ("https://a.test/hook?", "https://a.test/hook/ID?"),
+        ("https://a.test/hook?next=/a/?b", "https://a.test/hook/ID?next=/a/?b"),
+    ],
+)
+def test_the_id_joins_the_path(url: str, called: str) -> None:
+    assert url_of(make_claim(url=url).timer, "ID") == called
+    assert url_of(make_claim(url=url, append_id=False).timer, "ID") == url
+
+
+def test_headers_say_which_timer_and_which_attempt() -> None:
+    claim = make_claim(DUE_US, attempt=3)
+    call = call_of(claim, DUE_US + 1_999_999)
+    assert dict(call.headers) == {
+        "User-Agent": USER_AGENT,
+        "webhook-id": str(claim.timer.id),
+        "webhook-timestamp": "1800000001",
+        "Idempotency-Key": str(claim.timer.id),
+        "Timer-Attempt": "3",
+        "Timer-Due-At": "2027-01-15T08:00:00.000000Z",
+        "Content-Type": "application/json",
+    }
+    assert (call.method, call.timeout_seconds) == ("POST", 10.0)
+    assert call.url == f"https://example.com/hook/{claim.timer.id}"
+
+
+def test_a_possible_duplicate_says_so() -> None:
+    headers = dict(call_of(make_claim(possible_duplicate=True), DUE_US).headers)
+    assert headers["Timer-Possible-Duplicate"] == "true"
+
+
+def test_the_owners_headers_replace_ours_whatever_their_capitals() -> None:
+    claim = make_claim(headers={"user-agent": "shop/1", "content-type": "text/plain", "X-Shop": "berlin"})
+    headers = call_of(claim, DUE_US).headers
+    names = [name.lower() for name, _ in headers]
+    assert len(names) == len(set(names))
+    assert ("user-agent", "shop/1") in headers
+    assert ("content-type", "text/plain") in headers
+    assert ("X-Shop", "berlin") in headers
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
+def test_without_a_body_the_call_carries_the_timer(method: str) -> None:
+    claim = make_claim(method=method, meta={"order": 17}, name="n")
+    body, content_type = body_of(claim, DUE_US)
+    assert content_type == "application/json"
+    assert json.loads(body) == json.loads(json.dumps(represent(claim.timer, DUE_US)))
+    assert json.loads(body)["meta"] == {"order": 17}
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "OPTIONS", "QUERY"])
+def test_methods_without_content_carry_none(method: str) -> None:
+    claim = make_claim(method=method)
+    assert body_of(claim, DUE_US) == (b"", None)
+    assert "Content-Type" not in dict(call_of(claim, DUE_US).headers)
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+def test_a_body_of_its_own_is_sent_as_it_is(method: str) -> None:
+    assert body_of(make_claim(method=method, body=b'{"a":1}'), DUE_US) == (b'{"a":1}', "application/json")
+    as_bytes = make_claim(method=method, body=b"\xff", body_is_json=False)
+    assert body_of(as_bytes, DUE_US) == (b"\xff", "application/octet-stream")
+    assert body_of(make_claim(method=method, body=b""), DUE_US)[0] == b""
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@given(JSON)
+def test_any_meta_arrives(meta: Json) -> None:
+    try:
+        json.dumps(meta, ensure_ascii=False).encode()
+    except UnicodeEncodeError:  # a lone surrogate, which no JSON in UTF-8 can hold
+        return
+    if "Infinity" in json.dumps(meta):  # no JSON either
+        return
+    assert json.loads(body_of(make_claim(meta=meta), DUE_US)[0])["meta"] == meta
