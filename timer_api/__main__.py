@@ -12,6 +12,7 @@ import sys
 import uvicorn
 
 from timer_api.app import create_app
+from timer_api.one_write import OneWriteProtocol
 from timer_api.settings import ApiSettings
 from timer_db.configuration import read_or_exit
 
@@ -44,7 +45,7 @@ def _serve(settings: ApiSettings) -> int:
             host=settings.api_host,
             port=settings.api_port,
             loop="uvloop",
-            http="httptools",
+            http=OneWriteProtocol,
             ws="none",
             lifespan="on",
             log_config=None,

@@ -55,7 +55,7 @@ def create_app(settings: ApiSettings, on_fatal: OnFatal = log.critical) -> Front
     app.include_router(health.router)
     errors.install(app)
     docs.install(app)
-    openapi.install(app, {**timers.MODELS, **health.MODELS}, timers.REFINEMENTS)
+    openapi.install(app, timers.DOCUMENTED, health.DOCUMENTED)
     return FrontDoor(app, service)
 
 
@@ -71,7 +71,7 @@ class FrontDoor:
             await self.app(scope, receive, send)
         elif scope["method"] == "POST" and scope["path"] == create.PATH:
             await self._create(scope, receive, send)
-        elif scope["method"] in _WITHOUT_BODY and _has_body(scope):
+        elif scope["method"] in _WITHOUT_BODY and _has_body(scope) and self._is_served(scope):
             problem = Problem(Kind.body_not_allowed, f"{scope['method']} takes no body")
             await problem.response(scope["path"])(scope, receive, send)
         else:
@@ -89,6 +89,11 @@ class FrontDoor:
         except Exception as error:  # noqa: BLE001 - it is logged, and answered as 500
             response = errors.internal(error).response(create.PATH)
         await response(scope, receive, send)
+
+    def _is_served(self, scope: Scope) -> bool:
+        """Whether the path has the method, or is none of the API's; else the answer is 405, body or not."""
+        methods = errors.methods_of(self.app, scope["path"])
+        return not methods or scope["method"] in methods
 
 
 def _has_body(scope: Scope) -> bool:

@@ -206,14 +206,14 @@ def from_http(error: HTTPException, request: Request) -> Problem:
     if error.status_code == 404:
         return Problem(Kind.no_such_path, "there is nothing at this path; /docs lists every call")
     if error.status_code == 405:
-        allowed = ", ".join(_methods(request.app, request.url.path)) or "GET"
+        allowed = ", ".join(methods_of(request.app, request.url.path)) or "GET"
         return Problem(
             Kind.method_not_allowed, f"this path has {allowed}, not {request.method}", headers={"Allow": allowed}
         )
     return Problem(Kind.bad_request, str(error.detail), headers=error.headers)
 
 
-def _methods(app: FastAPI, path: str) -> list[str]:
+def methods_of(app: FastAPI, path: str) -> list[str]:
     """Every method of a path: the framework's own Allow header names those of one route only."""
     for template, operations in app.openapi()["paths"].items():
         if compile_path(template)[0].match(path):

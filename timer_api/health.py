@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 
 from timer_api.answers import json_answer
 from timer_api.errors import Kind, Problem
-from timer_api.openapi import NO_BODY, answer, problems
+from timer_api.openapi import NO_BODY, Parts, answer, problems
 from timer_api.service import Service
 
 router = APIRouter(tags=["health"])
@@ -22,7 +22,9 @@ class HealthShown(TypedDict):
     status: Literal["live", "ready"]
 
 
-MODELS = {"HealthShown": HealthShown}
+DOCUMENTED = Parts(
+    models={"HealthShown": HealthShown}, examples={"live": {"status": "live"}, "ready": {"status": "ready"}}
+)
 
 
 @router.get(
@@ -30,7 +32,7 @@ MODELS = {"HealthShown": HealthShown}
     summary="Is the process alive",
     operation_id="live",
     responses={
-        200: answer("It is; whether the database is there does not matter.", "HealthShown", {"status": "live"}),
+        200: answer("It is; whether the database is there does not matter.", "HealthShown", "live"),
         **problems("/health/live", NO_BODY),
     },
 )
@@ -44,7 +46,7 @@ async def live() -> Response:
     summary="Can it do its work",
     operation_id="ready",
     responses={
-        200: answer("The database answers and is fit for use.", "HealthShown", {"status": "ready"}),
+        200: answer("The database answers and is fit for use.", "HealthShown", "ready"),
         **problems(
             "/health/ready",
             NO_BODY,

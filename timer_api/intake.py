@@ -36,6 +36,7 @@ class IntakeLimits:
     batch_timers: int = 500
     batch_bytes: int = 4 * 1024 * 1024
     writers: int = 2
+    """While one batch is being committed, the next can be sent; a third only made batches smaller."""
 
 
 @dataclass(slots=True)

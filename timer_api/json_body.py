@@ -58,7 +58,6 @@ async def read(headers: Iterable[tuple[bytes, bytes]], receive: Receive, limit_b
     chunks: list[bytes] = []
     size = 0
     more = True
-    # Nearly every body comes whole, in one message.
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
@@ -45,8 +46,8 @@ _PROBLEM_SCHEMA: dict[str, Any] = {
 }
 
 
-def answer(description: str, model: str, example: object, **headers: str) -> dict[str, Any]:
-    """A success, for a route's `responses`."""
+def answer(description: str, model: str, example: str, **headers: str) -> dict[str, Any]:
+    """A success, for a route's `responses`; `example` is the name of one that `install` gets."""
     shown: dict[str, Any] = {
         "description": description,
         "content": {"application/json": {"schema": {"$ref": REF.format(model=model)}, "example": example}},
@@ -92,24 +93,31 @@ def invalid_example(field: str, message: str) -> Problem:
     return Problem(Kind.invalid_request, f"{field}: {message}", errors=[FieldError(field, message)])
 
 
-def install(app: FastAPI, models: Mapping[str, Any], refinements: Mapping[str, Mapping[str, Any]]) -> None:
-    """Give the application its document. `models` are the schemas that routes refer to by name.
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a resource adds to the document."""
 
-    `refinements` adds keywords to a schema, for rules between fields.
-    """
+    models: Mapping[str, Any]
+    """Schemas that routes refer to by name."""
+    examples: Mapping[str, object]
+    """Answers that routes refer to by name."""
+    refinements: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Keywords for a schema, for rules between its fields."""
+
+
+def install(app: FastAPI, *parts: Parts) -> None:
+    """Give the application its document."""
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = _document(app, models, refinements)
+            app.openapi_schema = _document(app, parts)
         return app.openapi_schema
 
     # FastAPI's own way to extend the document is to replace this method.
     app.openapi = document  # type: ignore[method-assign]
 
 
-def _document(
-    app: FastAPI, models: Mapping[str, Any], refinements: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Any]:
+def _document(app: FastAPI, parts: Sequence[Parts]) -> dict[str, Any]:
     document = get_openapi(
         title=app.title,
         version=app.version,
@@ -118,13 +126,31 @@ def _document(
         routes=app.routes,
         tags=app.openapi_tags,
     )
-    adapters = [
-        (name, "validation", TypeAdapter(model))
-        for name, model in {**models, "FieldErrorShown": FieldErrorShown}.items()
-    ]
-    _, definitions = TypeAdapter.json_schemas(adapters, ref_template=REF)  # type: ignore[arg-type]
-    schemas = {**definitions.get("$defs", {}), "Problem": _PROBLEM_SCHEMA}
-    for name, keywords in refinements.items():
-        schemas[name] = {**schemas[name], **keywords}
-    document.setdefault("components", {})["schemas"] = dict(sorted(schemas.items()))
+    document.setdefault("components", {})["schemas"] = _schemas(parts)
+    examples = {name: example for part in parts for name, example in part.examples.items()}
+    for operation in _operations(document):
+        for response in operation["responses"].values():
+            for media in response.get("content", {}).values():
+                # Named until now, because FastAPI drops every null in what it is given.
+                if "example" in media:
+                    media["example"] = examples[media["example"]]
     return document
+
+
+def _operations(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for methods in document["paths"].values():
+        yield from methods.values()
+
+
+def _schemas(parts: Sequence[Parts]) -> dict[str, Any]:
+    models = {name: model for part in parts for name, model in part.models.items()}
+    models["FieldErrorShown"] = FieldErrorShown
+    adapters: list[tuple[str, Literal["validation"], TypeAdapter[Any]]] = [
+        (name, "validation", TypeAdapter(model)) for name, model in models.items()
+    ]
+    _, definitions = TypeAdapter.json_schemas(adapters, ref_template=REF)
+    schemas = {**definitions.get("$defs", {}), "Problem": _PROBLEM_SCHEMA}
+    for part in parts:
+        for name, keywords in part.refinements.items():
+            schemas[name] = {**schemas[name], **keywords}
+    return dict(sorted(schemas.items()))

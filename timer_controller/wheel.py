@@ -28,38 +28,61 @@ class Wheel:
         self._waiting: list[tuple[int, QueueEntry, Claim]] = []
         self._due: list[tuple[QueueEntry, Claim]] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._armed_for_us = 0
+        self._is_turning = False
 
     def put(self, claims: Iterable[Claim]) -> None:
         """Hold these until they are due."""
+        now_us = self._clock.earliest_us()
         for claim in claims:
-            heapq.heappush(self._waiting, (claim.entry.at_us, claim.entry, claim))
+            if claim.entry.at_us <= now_us:
+                heapq.heappush(self._due, (claim.entry, claim))
+            else:
+                heapq.heappush(self._waiting, (claim.entry.at_us, claim.entry, claim))
         self.turn()
 
     def turn(self) -> None:
         """Start what is due, as far as calls may be started, and come back at the next time."""
-        now_us = self._clock.earliest_us()
-        while self._waiting and self._waiting[0][0] <= now_us:
-            _, entry, claim = heapq.heappop(self._waiting)
-            heapq.heappush(self._due, (entry, claim))
-        room = self._may_start() if self._due else 0
-        while self._due and room > 0:
-            self._start(heapq.heappop(self._due)[1])
-            room -= 1
+        if self._is_turning:
+            return  # a call ended as soon as it was started; the turn under way goes on
+        self._is_turning = True
+        try:
+            self._collect_due()
+            while self._due and self._may_start() > 0:
+                self._start(heapq.heappop(self._due)[1])
+        finally:
+            self._is_turning = False
         self._arm()
 
     def empty(self) -> list[Claim]:
         """Everything that was not started; the wheel holds nothing afterwards."""
-        if self._timer:
-            self._timer.cancel()
+        self._disarm()
         claims = [claim for *_, claim in self._waiting] + [claim for _, claim in self._due]
         self._waiting, self._due = [], []
         return claims
 
+    def _collect_due(self) -> None:
+        if self._waiting:
+            now_us = self._clock.earliest_us()
+            while self._waiting and self._waiting[0][0] <= now_us:
+                _, entry, claim = heapq.heappop(self._waiting)
+                heapq.heappush(self._due, (entry, claim))
+
     def _arm(self) -> None:
-        if self._timer:
+        if not self._waiting:
+            self._disarm()
+        elif self._timer is None or self._armed_for_us != self._waiting[0][0]:
+            self._disarm()
+            self._armed_for_us = self._waiting[0][0]
+            wait_seconds = (self._armed_for_us - self._clock.earliest_us()) / 1_000_000
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(max(wait_seconds, _TICK_SECONDS), self._come_back)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._waiting:
-            loop = asyncio.get_running_loop()
-            wait_seconds = (self._waiting[0][0] - self._clock.earliest_us()) / 1_000_000
-            self._timer = loop.call_later(max(wait_seconds, _TICK_SECONDS), self.turn)
+
+    def _come_back(self) -> None:
+        self._timer = None
+        self.turn()

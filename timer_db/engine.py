@@ -71,6 +71,8 @@ def open_engine(url: URL, pool: Pool) -> AsyncEngine:
         # An idle connection may have been closed by the server or a proxy in between (wait_timeout).
         pool_recycle=300,
         pool_pre_ping=False,
+        # Every transaction of ours ends in a commit or throws its connection away: no ROLLBACK to make sure.
+        pool_reset_on_return=None,
         connect_args=arguments,
     )
     event.listen(engine.sync_engine, "connect", _prepare_session)

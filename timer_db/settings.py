@@ -14,6 +14,7 @@ class DatabaseSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="TIMER_", frozen=True, extra="ignore")
 
     db_url: str = Field(
+        repr=False,
         description="The database: mysql://user:password@host:3306/database; several, separated by commas,"
         " are shards. Their order is part of the ids, so append only.",
     )

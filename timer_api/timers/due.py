@@ -40,8 +40,9 @@ _CALENDAR = re.compile(r"P[0-9.]+[YM]")
 
 # RFC 3339, section 5.6; the offset may be missing when a time zone is named, and so may the seconds.
 DUE_AT_PATTERN = (
-    r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,18}))?)?"
-    r"([Zz]|[+-][0-9]{2}:[0-9]{2})?"
+    r"([0-9]{4})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+    r"[Tt ]([01][0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9])(?:\.([0-9]{1,18}))?)?"
+    r"([Zz]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])?"
 )
 _DUE_AT = re.compile(DUE_AT_PATTERN)
 _ZONE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*")
@@ -112,10 +113,7 @@ def due_at_us(text: str, zone_name: str | None) -> int:
 def _offset(text: str) -> timezone:
     if text in "Zz":
         return UTC
-    hours, minutes = int(text[1:3]), int(text[4:6])
-    if hours > 23 or minutes > 59:
-        raise ValueError(f"there is no offset {text}")
-    shift = timedelta(hours=hours, minutes=minutes)
+    shift = timedelta(hours=int(text[1:3]), minutes=int(text[4:6]))
     return timezone(-shift if text[0] == "-" else shift)
 
 

@@ -74,31 +74,33 @@ TIMER: dict[str, Any] = {
     "ended_at": None,
 }
 
-CANCELLED = {
-    **TIMER,
-    "time_left": 0,
-    "status": "cancelled",
-    "next_attempt_at": None,
-    "ended_at": "2026-11-20T10:12:01.000000Z",
-}
-
-PAGE = {"timers": [TIMER], "next_cursor": "AAABmpLe"}
-
-ATTEMPTS = {
-    "attempts": [
-        {
-            "number": 1,
-            "outcome": "rejected",
-            "status": "scheduled",
-            "started_at": "2026-11-20T10:19:56.125000Z",
-            "finished_at": "2026-11-20T10:19:56.167000Z",
-            "latency_ms": 42.0,
-            "http_status": 503,
-            "controller": "1 (worker-1:4711)",
-            "reason": "the receiver answered 503",
-            "answer": "try later",
-        }
-    ]
+ANSWERS: dict[str, object] = {
+    "timer": TIMER,
+    "named timer": {**TIMER, "name": "invoice-17"},
+    "cancelled timer": {
+        **TIMER,
+        "time_left": 0,
+        "status": "cancelled",
+        "next_attempt_at": None,
+        "ended_at": "2026-11-20T10:12:01.000000Z",
+    },
+    "page": {"timers": [TIMER], "next_cursor": "AAABmpLe"},
+    "attempts": {
+        "attempts": [
+            {
+                "number": 1,
+                "outcome": "rejected",
+                "status": "scheduled",
+                "started_at": "2026-11-20T10:19:56.125000Z",
+                "finished_at": "2026-11-20T10:19:56.167000Z",
+                "latency_ms": 42.0,
+                "http_status": 503,
+                "controller": "1 (worker-1:4711)",
+                "reason": "the receiver answered 503",
+                "answer": "try later",
+            }
+        ]
+    },
 }
 
 NOT_FOUND = Problem(Kind.timer_not_found, f"no timer has the id {TIMER_ID}")

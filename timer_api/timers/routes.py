@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from timer_api.answers import json_answer
 from timer_api.errors import FieldError, invalid
-from timer_api.openapi import NO_BODY, REF, UNAVAILABLE, answer, invalid_example, problems
+from timer_api.openapi import NO_BODY, REF, UNAVAILABLE, Parts, answer, invalid_example, problems
 from timer_api.service import Service
 from timer_api.timers import create, examples, schemas
 from timer_api.timers.schemas import PAGE_DEFAULT, PAGE_MAX, Name
@@ -26,22 +26,25 @@ from timer_db.operations.inspect import get_timer, list_attempts, list_timers
 
 router = APIRouter(tags=["timers"])
 
-MODELS = {
-    "TimerAsked": schemas.TimerAsked,
-    "TimerShown": schemas.TimerShown,
-    "TimerPageShown": schemas.TimerPageShown,
-    "AttemptsShown": schemas.AttemptsShown,
-}
-REFINEMENTS = {
-    "TimerAsked": {
-        "oneOf": [
-            {"anyOf": [{"required": ["hours"]}, {"required": ["minutes"]}, {"required": ["seconds"]}]},
-            {"required": ["delay"]},
-            {"required": ["due_at"]},
-        ],
-        "dependentRequired": {"timezone": ["due_at"]},
-    }
-}
+DOCUMENTED = Parts(
+    models={
+        "TimerAsked": schemas.TimerAsked,
+        "TimerShown": schemas.TimerShown,
+        "TimerPageShown": schemas.TimerPageShown,
+        "AttemptsShown": schemas.AttemptsShown,
+    },
+    examples=examples.ANSWERS,
+    refinements={
+        "TimerAsked": {
+            "oneOf": [
+                {"anyOf": [{"required": ["hours"]}, {"required": ["minutes"]}, {"required": ["seconds"]}]},
+                {"required": ["delay"]},
+                {"required": ["due_at"]},
+            ],
+            "dependentRequired": {"timezone": ["due_at"]},
+        }
+    },
+)
 
 _UUID_PATTERN = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
 _UUID = re.compile(_UUID_PATTERN.rstrip("$"))
@@ -90,13 +93,13 @@ class ListQuery(BaseModel):
         201: answer(
             "The timer is stored, and will be called whatever crashes.",
             "TimerShown",
-            examples.TIMER,
+            "timer",
             Location="The path of the timer.",
         ),
         200: answer(
             "A timer with this name and content lives already; this is it.",
             "TimerShown",
-            {**examples.TIMER, "name": "invoice-17"},
+            "named timer",
             Location="The path of the timer.",
         ),
         **problems(
@@ -125,7 +128,7 @@ async def create_timer(request: Request) -> Response:
     operation_id="list_timers",
     responses={
         200: answer(
-            "Scheduled timers in the order of their calls, others newest first.", "TimerPageShown", examples.PAGE
+            "Scheduled timers in the order of their calls, others newest first.", "TimerPageShown", "page"
         ),
         **problems(
             create.PATH, NO_BODY, invalid_example("limit", "it should be less than or equal to 1000"), UNAVAILABLE
@@ -152,7 +155,7 @@ async def show_timers(request: Request, query: Annotated[ListQuery, Query()]) ->
     summary="Look at a timer",
     operation_id="get_timer",
     responses={
-        200: answer("The timer as it stands.", "TimerShown", examples.TIMER),
+        200: answer("The timer as it stands.", "TimerShown", "timer"),
         **problems(f"/timers/{examples.TIMER_ID}", NO_BODY, examples.NOT_FOUND, _ID_INVALID, UNAVAILABLE),
     },
 )
@@ -169,7 +172,7 @@ async def show_timer(request: Request, timer_id: TimerId) -> Response:
     summary="Cancel a timer",
     operation_id="cancel_timer",
     responses={
-        200: answer("It is cancelled, and will not be called.", "TimerShown", examples.CANCELLED),
+        200: answer("It is cancelled, and will not be called.", "TimerShown", "cancelled timer"),
         **problems(
             f"/timers/{examples.TIMER_ID}",
             NO_BODY,
@@ -193,7 +196,7 @@ async def cancel_timer(request: Request, timer_id: TimerId) -> Response:
     summary="Look at a timer's attempts",
     operation_id="get_attempts",
     responses={
-        200: answer("Every attempt, first to last.", "AttemptsShown", examples.ATTEMPTS),
+        200: answer("Every attempt, first to last.", "AttemptsShown", "attempts"),
         **problems(f"/timers/{examples.TIMER_ID}/attempts", NO_BODY, examples.NOT_FOUND, _ID_INVALID, UNAVAILABLE),
     },
 )

@@ -141,7 +141,8 @@ class TimerAsked(TypedDict, total=False):
                 max_length=target.URL_MAX,
                 description="Absolute http or https. The call goes to `url/id`; a query stays behind the id.",
                 examples=["https://example.com/hook"],
-                json_schema_extra={"format": "uri", "pattern": target.URL_PATTERN},
+                # No "format": square brackets in a query are wide-spread, and no part of RFC 3986.
+                json_schema_extra={"pattern": target.URL_PATTERN},
             ),
         ]
     ]
@@ -189,7 +190,7 @@ class TimerAsked(TypedDict, total=False):
             description="Sent with the call. Not those of the connection (Host, Content-Length, …) nor those "
             "that the service sets (webhook-*, timer-*, Idempotency-Key).",
             examples=[{"X-Shop": "berlin"}],
-            json_schema_extra={"maxProperties": target.HEADERS_MAX},
+            json_schema_extra={"maxProperties": target.HEADERS_MAX, "additionalProperties": False},
         ),
     ]
     body: Annotated[
@@ -216,6 +217,7 @@ class TimerAsked(TypedDict, total=False):
             max_length=LABELS_MAX,
             description="Keys and values as Kubernetes has them.",
             examples=[{"env": "prod"}],
+            json_schema_extra={"additionalProperties": False},
         ),
     ]
     priority: Annotated[

@@ -6,6 +6,7 @@ import secrets
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from uuid import UUID
 
 from pymysql.constants import ER
@@ -23,7 +24,8 @@ from timer_db.statements import names, queue, reading
 from timer_db.statements import timers as statements
 from timer_db.transactions import Connection
 
-_SAME_FIELDS = tuple(field.name for field in fields(NewTimer))
+_VALUES = attrgetter(*(field.name for field in fields(NewTimer)))
+"""The fields that a new timer and a stored one share, in the order of their constructors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,10 @@ class Scheduled:
 
 def choose_id(shards: Shards, now_us: int, collection: str, name: str | None) -> UUID:
     """An id for a new timer, with the number of the shard that will hold it."""
-    shard = shards.for_new(secrets.randbits(16)) if name is None else shards.for_name(collection, name)
+    if name is not None:
+        shard = shards.for_name(collection, name)
+    else:
+        shard = shards.for_new(secrets.randbits(16) if len(shards) > 1 else 0)
     return ids.new_id(now_us, shard.number)
 
 
@@ -95,11 +100,7 @@ async def _store(
 
 
 def _as_new(timer: NewTimer) -> Timer:
-    return Timer(
-        **{name: getattr(timer, name) for name in _SAME_FIELDS},
-        state=TimerState.scheduled,
-        next_attempt_at_us=next_at_us(timer),
-    )
+    return Timer(*_VALUES(timer), TimerState.scheduled, 0, next_at_us(timer))
 
 
 async def _settle_names(connection: Connection, named: Sequence[NewTimer]) -> dict[UUID, Scheduled | NameTaken]:

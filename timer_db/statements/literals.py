@@ -19,8 +19,8 @@ def of_bytes(value: bytes) -> str:
 
 
 def of_text(value: str) -> str:
-    """A text literal that needs no escaping, whatever is in it."""
-    return f"_utf8mb4 x'{value.encode().hex()}'"
+    """A text literal that needs no escaping, whatever is in it. What is no UTF-8 becomes a question mark."""
+    return f"_utf8mb4 x'{value.encode(errors='replace').hex()}'"
 
 
 def of_list(values: Iterable[bytes]) -> str:

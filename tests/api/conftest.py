@@ -1,0 +1,85 @@
+"""One application for the whole folder, without sockets in front of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from sqlalchemy import text
+
+from tests.system import poll
+from timer_api.app import FrontDoor, create_app
+from timer_api.settings import ApiSettings
+from timer_db.embedded import EmbeddedServer
+from timer_db.engine import Pool, open_engine, parse_url
+
+CountTimers = Callable[[], Awaitable[int]]
+
+
+@pytest.fixture(scope="package")
+def database_url(server: EmbeddedServer) -> str:
+    """The URL of a database with tables. It fills up: tests here look at what they add."""
+    return server.url
+
+
+@asynccontextmanager
+async def running(app: FrontDoor) -> AsyncIterator[httpx.AsyncClient]:
+    """The application at work, and a client that calls it without sockets."""
+    app.service.start()
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://timer.test") as client:
+        yield client
+    await app.service.stop()
+
+
+@asynccontextmanager
+async def ready(settings: ApiSettings) -> AsyncIterator[tuple[FrontDoor, httpx.AsyncClient]]:
+    """An application in touch with its database, and a client of it."""
+    fatal: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    app = create_app(settings, fatal.set_result)
+    async with running(app) as client:
+        reached = asyncio.create_task(app.service.reached.wait())
+        either: set[asyncio.Future[Any]] = {reached, fatal}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if fatal.done():
+            reached.cancel()
+            pytest.fail(fatal.result())
+        yield app, client
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="package")
+async def served(database_url: str) -> AsyncIterator[tuple[FrontDoor, httpx.AsyncClient]]:
+    """One application for all tests of the folder."""
+    async with ready(ApiSettings(db_url=database_url)) as parts:
+        yield parts
+
+
+@pytest_asyncio.fixture(loop_scope="package")
+async def client(served: tuple[FrontDoor, httpx.AsyncClient]) -> httpx.AsyncClient:
+    """Calls an application that is in touch with the database."""
+    app, client = served
+
+    # Between tests on this loop time passes in which nobody looks at the database's clock.
+    async def look() -> bool:
+        return app.service.keeper.is_ready
+
+    await poll(look, 30, "the application to be in touch with the database")
+    return client
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="package")
+async def count_timers(database_url: str) -> AsyncIterator[CountTimers]:
+    """How many rows there are, by a look past the application."""
+    engine = open_engine(parse_url(database_url), Pool(size=2))
+
+    async def count() -> int:
+        async with engine.connect() as connection:
+            return int((await connection.execute(text("SELECT COUNT(*) FROM timers"))).scalar_one())
+
+    yield count
+    await engine.dispose()
