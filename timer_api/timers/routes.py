@@ -127,9 +127,7 @@ async def create_timer(request: Request) -> Response:
     summary="List timers",
     operation_id="list_timers",
     responses={
-        200: answer(
-            "Scheduled timers in the order of their calls, others newest first.", "TimerPageShown", "page"
-        ),
+        200: answer("Scheduled timers by priority, then by time; others newest first.", "TimerPageShown", "page"),
         **problems(
             create.PATH, NO_BODY, invalid_example("limit", "it should be less than or equal to 1000"), UNAVAILABLE
         ),

@@ -25,7 +25,7 @@ async def cancel(shards: Shards, timer_id: UUID) -> Timer:
         raise TimerNotFound(timer_id)
 
     async def work(connection: Connection) -> Timer:
-        # One that was claimed since it was read, and is back already, is looked at again: a claim waits for nobody.
+        # One that was claimed since it was read, and is back already, is looked at again.
         while True:
             timer = await _read(connection, timer_id)
             if timer.state is not TimerState.scheduled or timer.next_attempt_at_us is None:

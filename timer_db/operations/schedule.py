@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from uuid import UUID
@@ -26,6 +26,7 @@ from timer_db.transactions import Connection
 
 _VALUES = attrgetter(*(field.name for field in fields(NewTimer)))
 """The fields that a new timer and a stored one share, in the order of their constructors."""
+_MAKE: Callable[..., Timer] = Timer
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ async def _store(
 
 
 def _as_new(timer: NewTimer) -> Timer:
-    return Timer(*_VALUES(timer), TimerState.scheduled, 0, next_at_us(timer))
+    return _MAKE(*_VALUES(timer), TimerState.scheduled, 0, next_at_us(timer))
 
 
 async def _settle_names(connection: Connection, named: Sequence[NewTimer]) -> dict[UUID, Scheduled | NameTaken]:

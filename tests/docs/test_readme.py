@@ -1,0 +1,177 @@
+"""What the README tells a newcomer to do works, and shows what the README shows; and no link leads nowhere."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.docs.pages import PAGES, README, ROOT, anchors, blocks, links, section
+from tests.system import System, free_port, poll
+
+MAKEFILE = ROOT / "Makefile"
+API, RECEIVER = 8000, 9000
+"""The ports on the page."""
+ENVIRONMENT = {**os.environ, "no_proxy": "*", "PYTHONUNBUFFERED": "1"}
+
+# What is another each time, and what stands in for it.
+VARIES = [
+    (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "ID"),
+    (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", "TIME"),
+    (r"(?m)^date: .*$", "date: DATE"),
+    (r"(?m)^webhook-timestamp: \d+$", "webhook-timestamp: SECONDS"),
+    (r"(?mi)^content-length: \d+$", "content-length: BYTES"),
+    (r'"latency_ms": ?[\d.]+', '"latency_ms": 0'),
+    (r'"controller": ?"\d+ \([^"]*\)"', '"controller": "CONTROLLER"'),
+]
+
+
+class Message(NamedTuple):
+    """A request or an answer: its first line, its headers in order, and its JSON."""
+
+    first_line: str
+    headers: list[str]
+    document: Any
+
+
+def _alike(text: str) -> str:
+    for pattern, word in VARIES:
+        text = re.sub(pattern, word, text)
+    return text
+
+
+def _message(text: str) -> Message:
+    head, _, body = _alike(text.replace("\r\n", "\n")).partition("\n\n")
+    first_line, *headers = head.splitlines()
+    return Message(first_line, headers, json.loads(body))
+
+
+def _document(text: str) -> Any:
+    return json.loads(_alike(text))
+
+
+class Reader:
+    """Somebody who does what the page says; the ports are others."""
+
+    def __init__(self, api_port: int, receiver_port: int) -> None:
+        self._ports = {API: api_port, RECEIVER: receiver_port}
+        self.ids: dict[str, str] = {}
+        """The timer of each id on the page."""
+
+    def here(self, text: str) -> str:
+        """The page's text with our ports and ids."""
+        for port, our_port in self._ports.items():
+            text = re.sub(rf'(127\.0\.0\.1"?(?::|, )){port}\b', rf"\g<1>{our_port}", text)
+        for shown_id, our_id in self.ids.items():
+            text = text.replace(shown_id, our_id)
+        return text
+
+    async def run(self, command: str, **variables: str) -> str:
+        """What the command prints. One that fails fails the test."""
+        process = await asyncio.create_subprocess_exec(
+            "bash", "-euo", "pipefail", "-c", self.here(command),
+            env={**ENVIRONMENT, **variables}, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        printed, complaint = await process.communicate()
+        assert process.returncode == 0, complaint.decode()
+        return printed.decode()
+
+    @asynccontextmanager
+    async def running(self, command: str, log: Path) -> AsyncIterator[None]:
+        """The command in another terminal, until Ctrl-C; `log` takes what it prints."""
+        with log.open("wb") as output:
+            process = await asyncio.create_subprocess_exec(
+                "bash", "-c", self.here(command),
+                env=ENVIRONMENT, stdout=output, stderr=output, start_new_session=True,
+            )  # fmt: skip
+        try:
+            yield
+        finally:
+            os.killpg(process.pid, signal.SIGINT)
+            await process.wait()
+
+
+async def _listens(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except ConnectionRefusedError:
+        return False
+    writer.close()
+    await writer.wait_closed()
+    return True
+
+
+async def test_the_first_timer(system: System, tmp_path: Path) -> None:
+    shown = blocks(section(README.read_text(), "A first timer"))
+    assert " ".join(block.language for block in shown) == "sh sh http http sh sh json sh sh sh"
+    receiver, create, answer, arrival, look, attempts, attempts_shown, create_named, listing, cancel = (
+        block.text for block in shown
+    )
+    api = await system.start_api()
+    await system.start_controller()
+    port = free_port()
+    reader = Reader(int(api.url.rpartition(":")[2]), port)
+    log = tmp_path / "receiver.log"
+
+    async with reader.running(receiver, log):
+        await poll(lambda: _listens(port), 10, "the receiver to listen")
+        created = await reader.run(create)
+        assert _message(created) == _message(reader.here(answer))
+        timer_id = json.loads(created.partition("\r\n\r\n")[2])["id"]
+        [shown_id] = set(re.findall(VARIES[0][0].replace("(-", "(?:-"), answer))
+        reader.ids[shown_id] = timer_id
+
+        await api.wait_for_status_of(timer_id, "delivered")
+        called = re.sub(r"(?m)^127\.0\.0\.1 - - .*\n?", "", log.read_text())
+        assert _message(called) == _message(reader.here(arrival))
+        assert called.startswith(reader.here(arrival.partition(" HTTP")[0]))
+
+        seen = json.loads(await reader.run(look))
+        assert (seen["id"], seen["status"], seen["attempts"]) == (timer_id, "delivered", 1)
+        assert _document(await reader.run(attempts, id=timer_id)) == _document(attempts_shown)
+
+        named = json.loads(await reader.run(create_named))
+        assert (named["name"], named["status"]) == ("gifts", "scheduled")
+        assert [timer["id"] for timer in json.loads(await reader.run(listing))["timers"]] == [named["id"]]
+        cancelled = json.loads(await reader.run(cancel))
+        assert (cancelled["id"], cancelled["status"]) == (named["id"], "cancelled")
+        assert json.loads(await reader.run(listing))["timers"] == []
+
+
+async def test_an_error(system: System) -> None:
+    command, answer = blocks(section(README.read_text(), "Errors"))
+    api = await system.start_api()
+    reader = Reader(int(api.url.rpartition(":")[2]), free_port())
+    assert _message(await reader.run(command.text)) == _message(answer.text)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for link in links(page.read_text()):
+        if link.startswith("https://"):
+            continue
+        name, _, anchor = link.partition("#")
+        target = page.parent / name if name else page
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors(target.read_text()), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_exists(page: Path) -> None:
+    text = page.read_text()
+    targets = re.findall(r"^([\w-]+):", MAKEFILE.read_text(), re.MULTILINE)
+    assert set(re.findall(r"(?:`|^|\s)make ([a-z]+)\b(?=`|$| PYTHON)", text, re.MULTILINE)) <= set(targets)
+    modules = set(re.findall(r"python -m ([\w.]+)", text))
+    assert [name for name in modules if find_spec(name) is None] == []
+    scripts = set(re.findall(r"bash (\S+\.sh)", text))
+    assert [name for name in scripts if not (ROOT / name).exists()] == []
