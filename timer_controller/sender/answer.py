@@ -17,6 +17,8 @@ receiver has said what it thinks of the call, and nobody reads the rest."""
 HEAD_BYTES_READ = 65_536
 """An answer's status line and headers may be this long; one that goes on is no answer."""
 
+_REASON_LETTERS = 200
+"""Some reasons quote the receiver."""
 _SECONDS = re.compile(r"[0-9]{1,10}")
 
 
@@ -40,7 +42,7 @@ def answered(status: int, retry_after: str | None, body: bytes, first_byte_at: f
 def unanswered(reason: str, first_byte_at: float | None) -> Result:
     """The result of a call without a whole answer: `not_sent` when no byte left, else `unknown`."""
     outcome = Outcome.not_sent if first_byte_at is None else Outcome.unknown
-    return Result(outcome, reason, first_byte_at=first_byte_at, finished_at=time.monotonic())
+    return Result(outcome, reason[:_REASON_LETTERS], first_byte_at=first_byte_at, finished_at=time.monotonic())
 
 
 def retry_after_seconds(value: str, now: float) -> float | None:

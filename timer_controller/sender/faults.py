@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import ssl
 
@@ -32,8 +31,8 @@ def _known(error: BaseException) -> str | None:
             return f"TLS failed: {error.reason or error.strerror or error}"
         case ConnectionRefusedError():
             return "connection refused"
-        case ConnectionResetError() | BrokenPipeError() | asyncio.IncompleteReadError():
-            return "the receiver closed the connection"
+        case ConnectionResetError() | BrokenPipeError():
+            return "connection reset"
         case OSError() if error.errno is not None and error.strerror:
             return error.strerror[:1].lower() + error.strerror[1:]
         case _:

@@ -86,7 +86,9 @@ class HttpxSender:
             return unanswered(f"no connection within {self._connect_timeout_seconds:g} s", None)
         except httpcore.ProxyError as error:
             return unanswered(f"the proxy refused: {error}", None)
-        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError) as error:
+        except httpcore.ProtocolError as error:
+            return unanswered(f"no whole answer: {error}", attempt.first_byte_at)
+        except (httpcore.NetworkError, httpcore.TimeoutException, OSError) as error:
             return unanswered(describe(error), attempt.first_byte_at)
         except Exception as error:  # noqa: BLE001 - what a receiver provokes inside the library is an outcome too
             _log.warning("the HTTP library failed in an unforeseen way", exc_info=error)

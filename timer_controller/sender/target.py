@@ -25,7 +25,7 @@ _PREFIX = re.compile(
     r"(?::(?P<port>[0-9]{0,5}))?",
     re.IGNORECASE,
 )
-_HOST = re.compile(r"[A-Za-z0-9._~-]{1,253}")
+_HOST = re.compile(r"(?=.{1,253}\Z)(?:[A-Za-z0-9_~-]{1,63}\.)*[A-Za-z0-9_~-]{1,63}\.?")
 _METHOD = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _TARGET_SAFE = "!$%&'()*+,-./:;=?@[]_~"

@@ -13,6 +13,7 @@ def verifying_context() -> ssl.SSLContext:
     context = ssl.create_default_context()
     if not _machine_has_roots():
         context.load_verify_locations(certifi.where())
+    context.set_alpn_protocols(["http/1.1"])
     return context
 
 

@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 import select
 import ssl
-import time
 from collections.abc import Callable
+from math import inf
 from typing import Any, Protocol, cast
 
 import httptools
 
 from timer_controller.sender.answer import BODY_BYTES_READ, HEAD_BYTES_READ, answered, unanswered
 from timer_controller.sender.faults import describe
+from timer_controller.sender.http1.parsing import headers_of, new_parser
 from timer_controller.sender.protocol import ANSWER_BYTES_KEPT, Result
 
 _RAW_BYTES_READ = HEAD_BYTES_READ + 8 * BODY_BYTES_READ
@@ -26,7 +27,7 @@ _RAW_BYTES_READ = HEAD_BYTES_READ + 8 * BODY_BYTES_READ
 class Owner(Protocol):
     """Who is told what becomes of a connection."""
 
-    def release(self, connection: Connection) -> None:
+    def release(self, connection: Connection, now: float) -> None:
         """The exchange is over and the connection can carry another."""
 
     def lost(self, connection: Connection, *, unannounced: bool) -> None:
@@ -37,16 +38,15 @@ class Connection(asyncio.Protocol):
     """Knows exactly whether an answer came to its end. Its owner hands it one request at a time."""
 
     __slots__ = (
-        "_body_bytes", "_first_byte_at", "_gone", "_head_only", "_head_seen", "_headers", "_keep", "_kept",
-        "_loop", "_owner", "_parser", "_parts", "_poll", "_raw_bytes", "_spoiled", "_status", "_transport",
-        "_waiter", "_whole", "deadline", "idle_since", "on_body", "on_header", "open", "reused",
+        "_body_bytes", "_first_byte_at", "_gone", "_head", "_head_kept", "_head_only", "_head_seen", "_keep",
+        "_kept", "_loop", "_owner", "_parser", "_parts", "_poll", "_raw_bytes", "_spoiled", "_status",
+        "_transport", "_waiter", "_whole", "deadline", "on_body", "open", "reused",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.open = False
         self.reused = False
-        self.idle_since = 0.0
-        self.deadline = 0.0
+        self.deadline = inf
         self._loop = loop
         self._poll = select.poll()
         self._owner: Owner | None = None
@@ -55,15 +55,16 @@ class Connection(asyncio.Protocol):
         self._gone: asyncio.Future[None] | None = None
         self._first_byte_at = 0.0
         self._head_only = False
-        # The parser calls these two without a line of Python in between.
-        self._headers: dict[bytes, bytes] = {}
-        self.on_header: Callable[[bytes, bytes], None] = self._headers.__setitem__
         self._parts: list[bytes] = []
+        # The parser calls this without a line of Python in between, and no `on_header`: headers are looked at
+        # again in the rare answer that needs one.
         self.on_body: Callable[[bytes], None] = self._parts.append
-        self._parser: Any = httptools.HttpResponseParser(self)
+        self._parser: Any = new_parser(self)
         self._status = 0
         self._head_seen = self._whole = self._keep = self._spoiled = False
         # Of an answer that takes more than one read:
+        self._head = bytearray()
+        self._head_kept = False
         self._raw_bytes = 0
         self._body_bytes = 0
         self._kept = b""
@@ -73,7 +74,6 @@ class Connection(asyncio.Protocol):
     def adopt(self, owner: Owner) -> None:
         """From here on, `owner` hears of this connection's end."""
         self._owner = owner
-        self.idle_since = time.monotonic()
 
     def usable(self) -> bool:
         """Whether a request can be written, as far as this machine knows."""
@@ -90,7 +90,7 @@ class Connection(asyncio.Protocol):
     def start(self, request: bytes, now: float, deadline: float, head_only: bool) -> asyncio.Future[Result] | None:
         """Write a request; the future never fails. None when the connection took no byte of it.
 
-        `deadline` (monotonic) is for whoever calls `fail` when it passes.
+        `deadline` (monotonic) is for the owner, who calls `fail` when it passes.
         """
         transport = self._transport
         assert transport is not None
@@ -165,16 +165,16 @@ class Connection(asyncio.Protocol):
                 self.fail(f"the answer is not HTTP/1.1: {error}")
                 return
         if self._whole:
-            self._finish()
+            self._finish(data)
         else:
-            self._wait_for_more(len(data))
+            self._wait_for_more(data)
 
     def eof_received(self) -> None:
         self.open = False
         if self._waiter is None:
             return
         if self._head_seen and self._ends_with_connection():
-            self._finish()
+            self._finish(b"")
         else:
             self.abort()  # now, not when the rest of the request is written
 
@@ -183,7 +183,7 @@ class Connection(asyncio.Protocol):
         unannounced = self._waiter is not None and self.reused and self._raw_bytes == 0
         if self._waiter is not None:
             when = "in the middle of its answer" if self._raw_bytes else "without an answer"
-            how = "" if exc is None else f" ({describe(exc)})"
+            how = "" if exc is None else f": {describe(exc)}"
             self.fail(f"the receiver ended the connection {when}{how}")
         self._parser = None  # it refers back to this object
         if self._gone is not None:
@@ -212,48 +212,55 @@ class Connection(asyncio.Protocol):
         elif self._status == 101:
             self._whole = True  # another protocol follows, which nobody here speaks
             self._keep = False
-        else:
-            self._headers.clear()
 
     # The end of an exchange
 
-    def _finish(self) -> None:
+    def _finish(self, data: bytes) -> None:
+        """The answer is whole; `data` is what came of it last."""
         waiter, self._waiter = self._waiter, None
         assert waiter is not None
         status = self._status
         if self._raw_bytes or self._head_only or not 200 <= status < 300:
-            result = self._unusual_result()
+            result = self._unusual_result(data)
         else:
             # Whole in one read, and in one piece unless it was chunked.
             parts = self._parts
             body = b"".join(parts) if len(parts) != 1 else parts[0]
             result = answered(status, None, body, self._first_byte_at)
-        self._headers.clear()
         self._parts.clear()
         if self._keep and self.open and not self._spoiled and self._nothing_to_write():
             self.reused = True
-            self.idle_since = result.finished_at
-            self._owner.release(self)  # type: ignore[union-attr]  # adopted before its first request
+            assert self._owner is not None
+            self._owner.release(self, result.finished_at)
         else:
             self.abort()
         if not waiter.done():
             waiter.set_result(result)
 
-    def _unusual_result(self) -> Result:
+    def _unusual_result(self, data: bytes) -> Result:
         if self._head_only:
             if self._parts:
                 self._spoiled = True  # an answer to HEAD has no body, so this is something else
                 self._parts.clear()
-            self._parser = httptools.HttpResponseParser(self)  # the old one waits for a body
+            self._parser = new_parser(self)  # the old one waits for a body
         self._gather()
-        result = answered(self._status, self._header(b"retry-after"), self._kept, self._first_byte_at)
+        retry_after = None
+        if not 200 <= self._status < 300:
+            head = self._head if self._head_kept else self._head + data
+            retry_after = headers_of(head).get(b"retry-after")
+        result = answered(self._status, retry_after, self._kept, self._first_byte_at)
+        self._head.clear()
+        self._head_kept = False
         self._raw_bytes = self._body_bytes = 0
         self._kept = b""
         return result
 
-    def _wait_for_more(self, raw_bytes: int) -> None:
+    def _wait_for_more(self, data: bytes) -> None:
         """The answer is not whole yet. Is it too long?"""
-        self._raw_bytes += raw_bytes
+        if not self._head_kept:
+            self._head += data  # with its end, some of the body
+            self._head_kept = self._head_seen
+        self._raw_bytes += len(data)
         if not self._head_seen:
             if self._raw_bytes > HEAD_BYTES_READ:
                 self.fail(f"the answer's headers are longer than {HEAD_BYTES_READ} bytes")
@@ -261,7 +268,7 @@ class Connection(asyncio.Protocol):
         self._gather()
         if self._body_bytes > BODY_BYTES_READ or self._raw_bytes > _RAW_BYTES_READ:
             self._keep = False
-            self._finish()
+            self._finish(b"")
 
     def _gather(self) -> None:
         for part in self._parts:
@@ -275,16 +282,11 @@ class Connection(asyncio.Protocol):
         assert self._transport is not None
         if not _said_goodbye(self._transport.get_extra_info("ssl_object")):
             return False
-        coding = self._header(b"transfer-encoding")
+        headers = headers_of(self._head)
+        coding = headers.get(b"transfer-encoding")
         if coding is not None:
             return not coding.lower().rstrip().endswith("chunked")
-        return self._header(b"content-length") is None
-
-    def _header(self, wanted: bytes) -> str | None:
-        for name, value in self._headers.items():
-            if name.lower() == wanted:
-                return value.decode("latin-1")
-        return None
+        return b"content-length" not in headers
 
     def _nothing_to_write(self) -> bool:
         """False after an early answer: the rest of the request must not be taken for the next one."""

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Address
+from math import inf
 
 from timer_controller.sender.faults import TIMED_OUT, describe
 from timer_controller.sender.http1.connection import Connection
@@ -51,6 +52,7 @@ class Pool:
     ) -> None:
         self._destination = destination
         self._limits = limits
+        self._idle_seconds = limits.idle_seconds
         self._resolver = resolver
         self._permit_address = permit_address
         self._ssl_context = ssl_context
@@ -73,21 +75,20 @@ class Pool:
 
     async def acquire(self) -> Connection:
         """A connection; waits for one. Raises `Unreachable`."""
-        waited = False
         while True:
             connection = self.take()
             if connection is not None:
                 return connection
             if len(self.connections) + self._connecting < self._limits.connections_per_destination:
                 return await self._connect()
-            connection = await self._queue_up(first=waited)
-            waited = True
+            connection = await self._queue_up()
             if connection is not None and connection.usable():
                 return connection
 
-    def release(self, connection: Connection) -> None:
+    def release(self, connection: Connection, now: float) -> None:
         """Take it back, open and without an exchange."""
-        if connection.idle_since < self._no_reuse_until:
+        connection.deadline = now + self._idle_seconds
+        if now < self._no_reuse_until:
             connection.close()
         elif not self._queue or not self._give(connection):
             self._idle.append(connection)
@@ -105,12 +106,11 @@ class Pool:
 
     def sweep(self, now: float) -> bool:
         """End what took or rested too long. False when nothing is left here."""
-        rested = now - self._limits.idle_seconds
-        for connection in list(self.connections):
+        for connection in [connection for connection in self.connections if connection.deadline <= now]:
+            connection.deadline = inf  # once
             if connection.busy():
-                if now >= connection.deadline:
-                    connection.fail(TIMED_OUT)
-            elif connection.open and connection.idle_since < rested:
+                connection.fail(TIMED_OUT)
+            else:
                 connection.close()
         self._idle = [connection for connection in self._idle if connection.open]
         return bool(self.connections or self._connecting or self._queue) or now < self._no_reuse_until
@@ -119,12 +119,9 @@ class Pool:
         """The connections without an exchange."""
         return [connection for connection in self._idle if connection.open]
 
-    async def _queue_up(self, *, first: bool) -> Connection | None:
+    async def _queue_up(self) -> Connection | None:
         place: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
-        if first:
-            self._queue.appendleft(place)
-        else:
-            self._queue.append(place)
+        self._queue.append(place)
         try:
             return await place
         except asyncio.CancelledError:
@@ -134,7 +131,7 @@ class Pool:
                 if given is None:
                     self._give(None)
                 elif given.open:
-                    self.release(given)
+                    self.release(given, time.monotonic())
             raise
 
     def _give(self, connection: Connection | None) -> bool:
@@ -194,8 +191,7 @@ class Pool:
                     return await self._connect_to(address)
             except TimeoutError:
                 reason = f"no connection to {address} within {share:.3g} s"
-            except (OSError, ValueError) as error:
-                # ValueError: TLS refuses some names that a look-up lets through.
+            except OSError as error:
                 reason = describe(error)
         raise Unreachable(reason)
 

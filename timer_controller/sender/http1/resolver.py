@@ -56,7 +56,7 @@ class Resolver:
         known = self._known.get(host)
         if known is not None and time.monotonic() < known.until:
             if isinstance(known.addresses, OSError):
-                raise known.addresses
+                raise known.addresses.with_traceback(None)  # else each raise would lengthen it
             return known.addresses
         asked = self._under_way.get(host)
         if asked is None:
@@ -93,21 +93,20 @@ async def _in_a_thread(look_up: LookUp, host: str) -> Sequence[Address]:
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[Sequence[Address]] = loop.create_future()
 
-    def settle(found: Sequence[Address] | Exception) -> None:
+    def settle(found: Sequence[Address] | OSError) -> None:
         if answer.done():
             return
-        if isinstance(found, Exception):
+        if isinstance(found, OSError):
             answer.set_exception(found)
         else:
             answer.set_result(found)
 
     def work() -> None:
-        found: Sequence[Address] | Exception
+        found: Sequence[Address] | OSError
         try:
             found = look_up(host) or OSError(f"{host} has no address")
-        except (OSError, UnicodeError) as error:
-            # getaddrinfo refuses some names with UnicodeError, such as one with a label that is too long.
-            found = error if isinstance(error, OSError) else OSError(str(error))
+        except OSError as error:
+            found = error
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(settle, found)
 

@@ -95,12 +95,14 @@ class Http1Sender:
                     return unanswered(str(error), None)
                 now = time.monotonic()
             if not may_send():
-                route.pool.release(connection)
+                route.pool.release(connection, now)
                 return unanswered(WITHHELD, None)
             waiter = connection.start(request, now, deadline, call.method == "HEAD")
             if waiter is not None:
                 break
-            connection = None  # it was closed already, and took nothing: another one
+            if not connection.reused:
+                return unanswered("the receiver closed the connection at once", None)
+            connection = None  # it ended while it rested, and took nothing: another one
         try:
             return await waiter
         except asyncio.CancelledError:
@@ -175,12 +177,12 @@ class Http1Sender:
         resting = [connection for pool in self._pools.values() for connection in pool.resting()]
         excess = len(resting) - self._max_idle_connections
         if excess > 0:
-            for connection in sorted(resting, key=_idle_since)[:excess]:
+            for connection in sorted(resting, key=_deadline)[:excess]:
                 connection.close()
 
 
-def _idle_since(connection: Connection) -> float:
-    return connection.idle_since
+def _deadline(connection: Connection) -> float:
+    return connection.deadline
 
 
 def _request(call: Call, target: str, route: _Route) -> bytes:

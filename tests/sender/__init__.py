@@ -1,0 +1,1 @@
+"""What every sender promises, against receivers that do their worst."""

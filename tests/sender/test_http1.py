@@ -1,0 +1,322 @@
+"""What only our own HTTP/1.1 does: names, addresses, and how long it keeps connections."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack
+from ipaddress import IPv4Address, ip_address
+
+import pytest
+import pytest_asyncio
+
+from tests.sender.conftest import Receive, call, soon
+from tests.sender.hostile import OK, PlainPeer, black_hole
+from timer_controller.sender.http1 import Address, Http1Sender
+from timer_controller.sender.target import parse_destination
+from timer_db.domain.states import Outcome
+
+HERE = ip_address("127.0.0.1")
+ELSEWHERE = ip_address("127.0.0.2")
+MakeHttp1 = Callable[..., Http1Sender]
+
+
+@pytest_asyncio.fixture
+async def make_http1() -> AsyncIterator[MakeHttp1]:
+    """Senders with settings of the test's choice."""
+    async with AsyncExitStack() as stack:
+
+        def make(**settings: object) -> Http1Sender:
+            sender = Http1Sender(max_connections_per_destination=10, **settings)  # type: ignore[arg-type]
+            stack.push_async_callback(sender.aclose)
+            return sender
+
+        yield make
+
+
+async def answer_all(peer: PlainPeer) -> None:
+    """A receiver that behaves."""
+    while True:
+        await peer.request()
+        await peer.send(OK)
+
+
+class LookUp:
+    """Says what it is told, and counts."""
+
+    def __init__(self, *addresses: Address) -> None:
+        self.addresses = addresses
+        self.asked: list[str] = []
+
+    def __call__(self, host: str) -> Sequence[Address]:
+        self.asked.append(host)
+        if not self.addresses:
+            raise socket.gaierror(socket.EAI_NONAME, "no such name")
+        return self.addresses
+
+
+async def test_a_name_is_looked_up_once_for_all(make_http1: MakeHttp1, receive: Receive) -> None:
+    look_up, receiver = LookUp(HERE), await receive(answer_all)
+    sender = make_http1(look_up=look_up)
+    url = f"http://one.test:{receiver.port}/"
+    results = await asyncio.gather(*(sender.send(call(url), lambda: True) for _ in range(20)))
+    assert {result.outcome for result in results} == {Outcome.delivered}
+    assert look_up.asked == ["one.test"]
+
+
+async def test_a_name_is_looked_up_again_after_a_while(make_http1: MakeHttp1, receive: Receive) -> None:
+    async def script(peer: PlainPeer) -> None:
+        await peer.request()
+        await peer.send(OK.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
+
+    look_up, receiver = LookUp(HERE), await receive(script)
+    sender = make_http1(look_up=look_up, look_up_kept_seconds=0.0)
+    for _ in range(3):
+        await sender.send(call(f"http://one.test:{receiver.port}/"), lambda: True)
+    assert len(look_up.asked) == 3
+
+
+async def test_a_failed_look_up_is_remembered_too(make_http1: MakeHttp1) -> None:
+    look_up = LookUp()
+    sender = make_http1(look_up=look_up)
+    for _ in range(3):
+        result = await sender.send(call("http://none.test/"), lambda: True)
+        assert result.outcome is Outcome.not_sent
+        assert "no such name" in result.reason
+    assert look_up.asked == ["none.test"]
+
+
+async def test_a_look_up_that_hangs_delays_nobody_else(make_http1: MakeHttp1, receive: Receive) -> None:
+    release = threading.Event()
+
+    def look_up(host: str) -> Sequence[Address]:
+        if host.startswith("slow"):
+            release.wait()
+        return [HERE]
+
+    receiver = await receive(answer_all)
+    sender = make_http1(look_up=look_up)
+    slow = [
+        asyncio.create_task(
+            sender.send(call(f"http://slow{n}.test:{receiver.port}/", timeout_seconds=0.2), lambda: True)
+        )
+        for n in range(50)
+    ]
+    result = await sender.send(call(f"http://quick.test:{receiver.port}/"), lambda: True)
+    assert result.outcome is Outcome.delivered
+    assert {(await task).outcome for task in slow} == {Outcome.not_sent}
+    release.set()
+
+
+async def test_the_next_address_is_tried(make_http1: MakeHttp1, receive: Receive) -> None:
+    receiver = await receive(answer_all)
+    sender = make_http1(look_up=LookUp(ELSEWHERE, HERE))
+    result = await sender.send(call(f"http://two.test:{receiver.port}/"), lambda: True)
+    assert result.outcome is Outcome.delivered, result.reason
+
+
+async def test_a_black_hole_leaves_time_for_the_next_address(make_http1: MakeHttp1, receive: Receive) -> None:
+    receiver = await receive(answer_all)
+    with black_hole(str(ELSEWHERE), receiver.port):
+        sender = make_http1(look_up=LookUp(ELSEWHERE, HERE), connect_timeout_seconds=0.4)
+        result = await sender.send(call(f"http://two.test:{receiver.port}/"), lambda: True)
+    assert result.outcome is Outcome.delivered, result.reason
+
+
+class Guard:
+    """Lets nothing through but `allowed`."""
+
+    def __init__(self, *allowed: Address) -> None:
+        self.allowed = allowed
+        self.asked: list[Address] = []
+
+    def __call__(self, address: Address) -> str | None:
+        self.asked.append(address)
+        return None if address in self.allowed else f"{address} is not allowed here"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "some.test"])
+async def test_an_address_that_is_not_permitted(host: str, make_http1: MakeHttp1, receive: Receive) -> None:
+    guard, receiver = Guard(), await receive(answer_all)
+    sender = make_http1(permit_address=guard, look_up=LookUp(HERE))
+    result = await sender.send(call(f"http://{host}:{receiver.port}/"), lambda: True)
+    assert (result.outcome, result.reason) == (Outcome.not_sent, "127.0.0.1 is not allowed here")
+    assert receiver.accepted == 0
+
+
+async def test_only_permitted_addresses_are_connected_to(make_http1: MakeHttp1, receive: Receive) -> None:
+    receiver = await receive(answer_all)
+    guard = Guard(HERE)
+    sender = make_http1(permit_address=guard, look_up=LookUp(ELSEWHERE, HERE))
+    result = await sender.send(call(f"http://some.test:{receiver.port}/"), lambda: True)
+    assert result.outcome is Outcome.delivered
+    assert guard.asked == [ELSEWHERE, HERE]
+
+
+@pytest.mark.parametrize(
+    ("host", "seen"),
+    [
+        ("[::ffff:127.0.0.1]", "127.0.0.1"),
+        ("2130706433", "127.0.0.1"),
+        ("127.1", "127.0.0.1"),
+        ("0x7f.1", "127.0.0.1"),
+        ("[::ffff:7f00:1]", "127.0.0.1"),
+    ],
+)
+async def test_a_disguised_address_is_seen_through(host: str, seen: str, make_http1: MakeHttp1) -> None:
+    guard = Guard()
+    sender = make_http1(permit_address=guard)
+    assert (await sender.send(call(f"http://{host}:9/"), lambda: True)).outcome is Outcome.not_sent
+    assert guard.asked == [IPv4Address(seen)]
+
+
+async def test_connections_that_rest_too_long_are_closed(make_http1: MakeHttp1, receive: Receive) -> None:
+    ended = asyncio.Event()
+
+    async def script(peer: PlainPeer) -> None:
+        await peer.request()
+        await peer.send(OK)
+        await peer.gone()
+        ended.set()
+
+    receiver = await receive(script)
+    sender = make_http1(idle_seconds=0.01)
+    assert (await sender.send(call(receiver.url), lambda: True)).outcome is Outcome.delivered
+    await soon(ended.wait())
+    assert (await sender.send(call(receiver.url), lambda: True)).outcome is Outcome.delivered
+    assert receiver.accepted == 2
+
+
+async def test_no_more_connections_rest_than_allowed(make_http1: MakeHttp1, receive: Receive) -> None:
+    ended: asyncio.Queue[int] = asyncio.Queue()
+
+    def numbered(number: int) -> Callable[[PlainPeer], object]:
+        async def script(peer: PlainPeer) -> None:
+            await peer.request()
+            await peer.send(OK)
+            await peer.gone()
+            ended.put_nowait(number)
+
+        return script
+
+    receivers = [await receive(numbered(number)) for number in range(3)]  # type: ignore[arg-type]
+    sender = make_http1(max_idle_connections=1)
+    for receiver in receivers:
+        await sender.send(call(receiver.url), lambda: True)
+    assert [await soon(ended.get()), await soon(ended.get())] == [0, 1]
+    assert ended.empty()
+
+
+async def test_what_comes_unasked_is_seen_at_once(make_http1: MakeHttp1, receive: Receive) -> None:
+    ended = asyncio.Event()
+
+    async def script(peer: PlainPeer) -> None:
+        await peer.request()
+        await peer.send(OK)
+        await resting.wait()
+        await peer.send(b"HTTP/1.1 2")
+        await peer.gone()
+        ended.set()
+
+    resting = asyncio.Event()
+    receiver = await receive(script)
+    sender = make_http1()
+    await sender.send(call(receiver.url), lambda: True)
+    resting.set()
+    await soon(ended.wait())
+
+
+async def test_a_connection_that_ends_in_the_last_moment(make_http1: MakeHttp1, receive: Receive) -> None:
+    """It is reset after the last look at it, and before the write: the write fails, so nothing was sent."""
+    peers: list[PlainPeer] = []
+
+    async def script(peer: PlainPeer) -> None:
+        peers.append(peer)
+        await peer.request()
+        await peer.send(OK)
+        if peer.number == 1:
+            await asyncio.Event().wait()
+
+    def may_send() -> bool:
+        asked.append(len(peers))
+        if len(asked) == 1:
+            peers[0].reset()
+        return True
+
+    asked: list[int] = []
+    receiver = await receive(script)
+    sender = make_http1()
+    await sender.send(call(receiver.url), lambda: True)
+    result = await sender.send(call(receiver.url), may_send)
+    assert result.outcome is Outcome.delivered
+    assert len(asked) == receiver.accepted == 2
+
+
+async def test_a_receiver_that_resets_whoever_comes(make_http1: MakeHttp1) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def may_send() -> bool:
+            asked.append(True)
+            PlainPeer(listener.accept()[0], 1).reset()
+            return True
+
+        asked: list[bool] = []
+
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        result = await make_http1().send(call(url), may_send)
+    assert (result.outcome, result.first_byte_at) == (Outcome.not_sent, None)
+    assert asked == [True]
+
+
+async def test_closing_ends_every_connection(receive: Receive) -> None:
+    ended = asyncio.Event()
+
+    async def script(peer: PlainPeer) -> None:
+        await peer.request()
+        await peer.send(OK)
+        await peer.gone()
+        ended.set()
+
+    receiver = await receive(script)
+    sender = Http1Sender(max_connections_per_destination=10)
+    await sender.send(call(receiver.url), lambda: True)
+    async with asyncio.timeout(1.0):  # later, it would be cut off
+        await sender.aclose()
+    await soon(ended.wait())
+
+
+async def test_a_receiver_that_ends_connections_without_a_word_gets_new_ones(
+    make_http1: MakeHttp1, receive: Receive
+) -> None:
+    async def script(peer: PlainPeer) -> None:
+        await peer.request()
+        await peer.send(OK)
+        await peer.request()
+
+    receiver = await receive(script)
+    sender = make_http1()
+    outcomes = [(await sender.send(call(receiver.url), lambda: True)).outcome for _ in range(6)]
+    assert outcomes == [Outcome.delivered, Outcome.unknown] + [Outcome.delivered] * 4
+    assert receiver.accepted == 5
+
+
+@pytest.mark.parametrize(
+    ("prefix", "host", "port", "header"),
+    [
+        ("http://Example.COM", "example.com", 80, "example.com"),
+        ("HTTP://example.com:80", "example.com", 80, "example.com"),
+        ("https://example.com:443", "example.com", 443, "example.com"),
+        ("https://example.com:80", "example.com", 80, "example.com:80"),
+        ("http://example.com:", "example.com", 80, "example.com"),
+        ("http://bücher.example", "xn--bcher-kva.example", 80, "xn--bcher-kva.example"),
+        ("http://faß.example", "xn--fa-hia.example", 80, "xn--fa-hia.example"),
+        ("http://a_b.example.:8080", "a_b.example.", 8080, "a_b.example.:8080"),
+        ("https://[2001:DB8::1]", "2001:db8::1", 443, "[2001:db8::1]"),
+        ("http://[::1]:8080", "::1", 8080, "[::1]:8080"),
+    ],
+)
+def test_what_a_url_names(prefix: str, host: str, port: int, header: str) -> None:
+    destination = parse_destination(prefix)
+    assert (destination.host, destination.port, destination.host_header) == (host, port, header)
