@@ -7,35 +7,31 @@ import orjson
 from timer_controller.sender.protocol import Call
 from timer_controller.version import USER_AGENT
 from timer_db.domain.claim import Claim
+from timer_db.domain.ids import bytes_to_text
 from timer_db.domain.representation import represent, rfc3339
 from timer_db.domain.timer import NewTimer
 
 # Methods whose requests usually have content (RFC 9110); the others carry a body only when one was given.
 _WITH_CONTENT = frozenset({"POST", "PUT", "PATCH"})
+_JSON, _BYTES = "application/json", "application/octet-stream"
 
 
 def call_of(claim: Claim, now_us: int) -> Call:
     """The request to make now, at `now_us` by the database's clock."""
     timer = claim.timer
-    timer_id = str(timer.id)
+    timer_id = bytes_to_text(claim.entry.due_key[8:])
     body, content_type = body_of(claim, now_us)
-    headers = [
-        ("User-Agent", USER_AGENT),
-        ("webhook-id", timer_id),
-        ("webhook-timestamp", str(now_us // 1_000_000)),
-        ("Idempotency-Key", timer_id),
-        ("Timer-Attempt", str(claim.attempt)),
-        ("Timer-Due-At", rfc3339(timer.due_at_us)),
-    ]
+    lines = (
+        f"User-Agent: {USER_AGENT}\r\nwebhook-id: {timer_id}\r\nwebhook-timestamp: {now_us // 1_000_000}\r\n"
+        f"Idempotency-Key: {timer_id}\r\nTimer-Attempt: {claim.attempt}\r\n"
+        f"Timer-Due-At: {rfc3339(timer.due_at_us)}\r\n"
+    )
     if claim.possible_duplicate:
-        headers.append(("Timer-Possible-Duplicate", "true"))
+        lines += "Timer-Possible-Duplicate: true\r\n"
     if content_type:
-        headers.append(("Content-Type", content_type))
-    if timer.headers:
-        chosen = {name.lower() for name in timer.headers}
-        headers = [(name, value) for name, value in headers if name.lower() not in chosen]
-        headers += timer.headers.items()
-    return Call(timer.method, url_of(timer, timer_id), headers, body, timer.timeout_seconds)
+        lines += f"Content-Type: {content_type}\r\n"
+    call = Call(timer.method, url_of(timer, timer_id), (), body, timer.timeout_seconds, lines)
+    return _with_own_headers(call, timer.headers) if timer.headers else call
 
 
 def url_of(timer: NewTimer, timer_id: str) -> str:
@@ -50,7 +46,16 @@ def body_of(claim: Claim, now_us: int) -> tuple[bytes, str | None]:
     """The body and its content type; without one of its own, the timer as `GET` shows it."""
     timer = claim.timer
     if timer.body is not None:
-        return timer.body, "application/json" if timer.body_is_json else "application/octet-stream"
+        return timer.body, _JSON if timer.body_is_json else _BYTES
     if timer.method not in _WITH_CONTENT:
         return b"", None
-    return orjson.dumps(represent(timer, now_us)), "application/json"
+    return orjson.dumps(represent(timer, now_us)), _JSON
+
+
+def _with_own_headers(call: Call, own: dict[str, str]) -> Call:
+    """The owner's headers stand in the place of ours with the same name."""
+    chosen = {name.lower() for name in own}
+    kept = [line for line in call.lines.split("\r\n")[:-1] if line.partition(":")[0].lower() not in chosen]
+    call.lines = "".join([f"{line}\r\n" for line in kept])
+    call.headers = list(own.items())
+    return call

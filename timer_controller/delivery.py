@@ -7,22 +7,29 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from timer_controller.calls import call_of
 from timer_controller.lease import Lease
-from timer_controller.sender.protocol import Result, Sender
+from timer_controller.sender.protocol import Cancel, Result, Sender
 from timer_db.clock import DatabaseClock
 from timer_db.domain.claim import Claim, Finished
 from timer_db.domain.errors import DatabaseUnavailable
 from timer_db.domain.policy import after_attempt
+from timer_db.domain.queue_entry import QueueEntry
 from timer_db.domain.states import Outcome
 
 log = logging.getLogger(__name__)
 
+_AGAIN_SECONDS = 0.25
+
 
 class Delivery:
     """Calls in flight. `on_finished` takes each outcome; `on_refused` takes a claim back that may not be sent;
-    `on_room` is told after each call that another may begin."""
+    `on_room` is told after each call that another may begin.
+
+    A call is a callback, not a task: that halves what it costs beside the sender.
+    """
 
     def __init__(
         self,
@@ -46,7 +53,9 @@ class Delivery:
         self._on_room = on_room
         self._load_whole = load_whole
         self._draw = draw
-        self._in_flight: set[asyncio.Task[None]] = set()
+        self._in_flight: dict[QueueEntry, Cancel | None] = {}
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     @property
     def in_flight(self) -> int:
@@ -59,56 +68,66 @@ class Delivery:
 
     def start(self, claim: Claim) -> None:
         """Begin one call."""
-        task = asyncio.get_running_loop().create_task(self._deliver(claim))
-        self._in_flight.add(task)
-        task.add_done_callback(self._leave)
+        self._idle.clear()
+        if claim.is_large:
+            reading = asyncio.get_running_loop().create_task(self._start_whole(claim))
+            self._in_flight[claim.entry] = partial(_cancel, reading)
+            return
+        self._in_flight[claim.entry] = None
+        ended = partial(self._ended, claim, time.monotonic())
+        try:
+            call = call_of(claim, self._clock.earliest_us())
+            cancel = self._sender.start(call, self._lease.may_send, ended)
+        except Exception as error:
+            log.exception("timer %s: a fault in the sender", claim.timer.id)
+            reason = f"internal fault: {type(error).__name__}"
+            ended(Result(Outcome.unknown, reason, finished_at=time.monotonic()))
+            return
+        if claim.entry in self._in_flight:
+            self._in_flight[claim.entry] = cancel
 
     async def ended(self) -> None:
         """Wait until no call is in flight."""
-        while self._in_flight:
-            await asyncio.wait(self._in_flight)
+        await self._idle.wait()
 
-    async def abandon(self) -> None:
-        """Cut the calls in flight; their outcomes stay unknown."""
-        for task in self._in_flight:
-            task.cancel()
-        await self.ended()
+    def abandon(self) -> None:
+        """Cut the calls in flight; nobody is told what became of them."""
+        for cancel in self._in_flight.values():
+            if cancel is not None:
+                cancel()
+        self._in_flight.clear()
+        self._idle.set()
 
-    def _leave(self, task: asyncio.Task[None]) -> None:
-        self._in_flight.discard(task)
-        self._on_room()
+    async def _start_whole(self, claim: Claim) -> None:
+        """What is large is read only now."""
+        try:
+            whole = await self._load_whole(claim)
+        except DatabaseUnavailable:
+            await asyncio.sleep(_AGAIN_SECONDS)
+            self._leave(claim)
+            self._on_refused(claim)
+            self._on_room()
+        else:
+            self.start(whole)
 
-    async def _deliver(self, claim: Claim) -> None:
-        if claim.is_large:
-            try:
-                claim = await self._load_whole(claim)
-            except DatabaseUnavailable:
-                self._on_refused(claim)
-                return
-        began_at = time.monotonic()
-        was_refused = False
-
-        def may_send() -> bool:
-            nonlocal was_refused
-            was_refused = not self._lease.may_send()
-            return not was_refused
-
-        result = await self._send(claim, may_send)
-        if was_refused:
+    def _ended(self, claim: Claim, began_at: float, result: Result) -> None:
+        if claim.entry not in self._in_flight:
+            return  # it was abandoned
+        self._leave(claim)
+        if result.withheld:
             self._on_refused(claim)
         else:
             self._on_finished(self._judge(claim, result, began_at))
+        self._on_room()
 
-    async def _send(self, claim: Claim, may_send: Callable[[], bool]) -> Result:
-        try:
-            return await self._sender.send(call_of(claim, self._clock.earliest_us()), may_send)
-        except Exception as error:
-            log.exception("timer %s: a fault in the sender", claim.timer.id)
-            return Result(Outcome.unknown, f"internal fault: {type(error).__name__}", finished_at=time.monotonic())
+    def _leave(self, claim: Claim) -> None:
+        del self._in_flight[claim.entry]
+        if not self._in_flight:
+            self._idle.set()
 
     def _judge(self, claim: Claim, result: Result, began_at: float) -> Finished:
-        finished_at_us = self._clock.earliest_us_at(result.finished_at)
         first_byte_at = began_at if result.first_byte_at is None else result.first_byte_at
+        finished_at_us = self._clock.earliest_us_at(result.finished_at)
         following = after_attempt(
             outcome=result.outcome,
             http_status=result.status,
@@ -116,20 +135,25 @@ class Delivery:
             attempt=claim.attempt,
             retry=claim.timer.retry,
             on_unknown=claim.timer.on_unknown,
-            now_us=self._clock.latest_us(),
+            now_us=finished_at_us,
             draw=self._draw(),
         )
+        # By position: see the note at `NewTimer`.
         return Finished(
-            batch=claim.batch,
-            entry=claim.entry,
-            attempt=claim.attempt,
-            outcome=result.outcome,
-            state=following.state,
-            started_at_us=self._clock.earliest_us_at(first_byte_at),
-            finished_at_us=finished_at_us,
-            reason=result.reason,
-            http_status=result.status,
-            latency_us=round((result.finished_at - began_at) * 1_000_000),
-            answer=result.answer,
-            retry_at_us=following.retry_at_us,
+            claim.batch,
+            claim.entry,
+            claim.attempt,
+            result.outcome,
+            following.state,
+            finished_at_us - round((result.finished_at - first_byte_at) * 1_000_000),
+            finished_at_us,
+            result.reason,
+            result.status,
+            round((result.finished_at - began_at) * 1_000_000),
+            result.answer,
+            following.retry_at_us,
         )
+
+
+def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()

@@ -96,7 +96,7 @@ class Session:
                     task.cancel()
         finally:
             self._wheel.empty()
-            await self._delivery.abandon()
+            self._delivery.abandon()
         await membership.leave(self._engine, self._controller_id)
 
     async def _drain(self) -> None:

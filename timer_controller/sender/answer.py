@@ -8,6 +8,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
+from timer_controller.sender.faults import WITHHELD
 from timer_controller.sender.protocol import ANSWER_BYTES_KEPT, Result
 from timer_db.domain.states import Outcome
 
@@ -43,6 +44,11 @@ def unanswered(reason: str, first_byte_at: float | None) -> Result:
     """The result of a call without a whole answer: `not_sent` when no byte left, else `unknown`."""
     outcome = Outcome.not_sent if first_byte_at is None else Outcome.unknown
     return Result(outcome, reason[:_REASON_LETTERS], first_byte_at=first_byte_at, finished_at=time.monotonic())
+
+
+def withheld() -> Result:
+    """The result of a call that `may_send` forbade."""
+    return Result(Outcome.not_sent, WITHHELD, finished_at=time.monotonic(), withheld=True)
 
 
 def retry_after_seconds(value: str, now: float) -> float | None:

@@ -22,9 +22,9 @@ from typing import Any
 
 import httpcore
 
-from timer_controller.sender.answer import BODY_BYTES_READ, answered, unanswered
-from timer_controller.sender.faults import TIMED_OUT, TIMED_OUT_BEFORE_SENDING, WITHHELD, describe
-from timer_controller.sender.protocol import Call, Result
+from timer_controller.sender.answer import BODY_BYTES_READ, answered, unanswered, withheld
+from timer_controller.sender.faults import TIMED_OUT, TIMED_OUT_BEFORE_SENDING, describe
+from timer_controller.sender.protocol import Call, Cancel, Done, Result
 from timer_controller.sender.target import (
     Destination,
     UrlRefused,
@@ -62,7 +62,23 @@ class HttpxSender:
             keepalive_expiry=idle_seconds,
         )
 
+    def start(self, call: Call, may_send: Callable[[], bool], done: Done) -> Cancel:
+        """A task for each call: beside what the library costs, it does not count."""
+        task = asyncio.get_running_loop().create_task(self.send(call, may_send))
+
+        def ended(task: asyncio.Task[Result]) -> None:
+            if not task.cancelled():
+                done(task.result())
+
+        task.add_done_callback(ended)
+
+        def cancel() -> None:
+            task.cancel()
+
+        return cancel
+
     async def send(self, call: Call, may_send: Callable[[], bool]) -> Result:
+        """The same for callers that wait. Cancelled, it closes the call's connection."""
         try:
             request = self._request(call)
         except UrlRefused as error:
@@ -78,7 +94,7 @@ class HttpxSender:
             late = TIMED_OUT_BEFORE_SENDING if attempt.first_byte_at is None else TIMED_OUT
             return unanswered(late, attempt.first_byte_at)
         except _Withheld:
-            return unanswered(WITHHELD, None)
+            return withheld()
         except httpcore.LocalProtocolError as error:
             # httpcore checks method, target and headers after its notice and before it writes anything.
             return unanswered(f"this request cannot be sent: {error}", None)
@@ -158,6 +174,8 @@ class _Attempt:
 
 def _headers(call: Call, destination: Destination) -> list[tuple[bytes, bytes]]:
     headers = [(b"Host", destination.host_header.encode())]
+    lines = [line.partition(": ") for line in call.lines.split("\r\n")[:-1]]
+    headers += [(name.encode("ascii"), value.encode()) for name, _, value in lines]
     headers += [(name.encode("ascii"), value.encode()) for name, value in call.headers]
     if destination.authorization and not any(n.lower() == "authorization" for n, _ in call.headers):
         headers.append((b"Authorization", destination.authorization.encode()))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,7 +14,8 @@ ANSWER_BYTES_KEPT = 1024
 """How much of an answer's body is kept for people to read."""
 
 
-@dataclass(frozen=True, slots=True)
+# Neither is frozen: making a frozen one costs many times as much, and every timer makes both.
+@dataclass(slots=True)
 class Call:
     """One request to make.
 
@@ -25,9 +28,11 @@ class Call:
     body: bytes
     timeout_seconds: float
     """For the whole attempt: look-up, connect, send, answer."""
+    lines: str = ""
+    """More headers, as they go on the wire: each line with its CRLF."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Result:
     """What is known after a call.
 
@@ -46,18 +51,48 @@ class Result:
     """`time.monotonic()` just before the first byte left; None when none did."""
     finished_at: float = 0.0
     """`time.monotonic()` when the outcome was known."""
+    withheld: bool = False
+    """`may_send` said no: the call was not tried."""
+
+
+Done = Callable[[Result], None]
+"""Told the result of a call, once, in the middle of the event loop's turn; it must not raise."""
+Cancel = Callable[[], None]
+"""Closes the connection of a call under way; nothing is told then. Does nothing for a call that has ended."""
 
 
 class Sender(Protocol):
     """Makes calls. One instance serves all calls of a controller, many at a time."""
 
-    async def send(self, call: Call, may_send: Callable[[], bool]) -> Result:
-        """Make the call; redirects are not followed.
+    def start(self, call: Call, may_send: Callable[[], bool], done: Done) -> Cancel:
+        """Begin the call; redirects are not followed. `done` may be told before this returns.
 
         `may_send` is asked at the last moment before the first byte leaves; when it says no, nothing is sent
-        and the outcome is `not_sent`. Never raises for anything that a receiver does: that is a `Result`.
-        A cancelled `send` closes its connection.
+        and the result is `withheld`. Never raises for anything that a receiver does: that is a `Result`.
         """
 
     async def aclose(self) -> None:
         """Close every connection. Calls in flight must have ended."""
+
+
+class AwaitedSender(ABC):
+    """A sender for callers that wait."""
+
+    @abstractmethod
+    def start(self, call: Call, may_send: Callable[[], bool], done: Done) -> Cancel:
+        """As in `Sender`."""
+
+    async def send(self, call: Call, may_send: Callable[[], bool]) -> Result:
+        """Make the call. Cancelled, it closes the call's connection."""
+        told: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+
+        def done(result: Result) -> None:
+            if not told.done():
+                told.set_result(result)
+
+        cancel = self.start(call, may_send, done)
+        try:
+            return await told
+        except asyncio.CancelledError:
+            cancel()
+            raise

@@ -18,7 +18,7 @@ import httptools
 from timer_controller.sender.answer import BODY_BYTES_READ, HEAD_BYTES_READ, answered, unanswered
 from timer_controller.sender.faults import describe
 from timer_controller.sender.http1.parsing import headers_of, new_parser
-from timer_controller.sender.protocol import ANSWER_BYTES_KEPT, Result
+from timer_controller.sender.protocol import ANSWER_BYTES_KEPT, Done, Result
 
 _RAW_BYTES_READ = HEAD_BYTES_READ + 8 * BODY_BYTES_READ
 """Bounds what comes around a body: chunk sizes, extensions, trailers."""
@@ -38,9 +38,9 @@ class Connection(asyncio.Protocol):
     """Knows exactly whether an answer came to its end. Its owner hands it one request at a time."""
 
     __slots__ = (
-        "_body_bytes", "_first_byte_at", "_gone", "_head", "_head_kept", "_head_only", "_head_seen", "_keep",
-        "_kept", "_loop", "_owner", "_parser", "_parts", "_poll", "_raw_bytes", "_spoiled", "_status",
-        "_transport", "_waiter", "_whole", "deadline", "on_body", "open", "reused",
+        "_body_bytes", "_done", "_first_byte_at", "_gone", "_head", "_head_kept", "_head_only", "_head_seen",
+        "_keep", "_kept", "_loop", "_owner", "_parser", "_parts", "_poll", "_raw_bytes", "_spoiled", "_status",
+        "_transport", "_whole", "deadline", "on_body", "open", "reused",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -51,7 +51,7 @@ class Connection(asyncio.Protocol):
         self._poll = select.poll()
         self._owner: Owner | None = None
         self._transport: asyncio.Transport | None = None
-        self._waiter: asyncio.Future[Result] | None = None
+        self._done: Done | None = None
         self._gone: asyncio.Future[None] | None = None
         self._first_byte_at = 0.0
         self._head_only = False
@@ -87,8 +87,8 @@ class Connection(asyncio.Protocol):
             return False
         return True
 
-    def start(self, request: bytes, now: float, deadline: float, head_only: bool) -> asyncio.Future[Result] | None:
-        """Write a request; the future never fails. None when the connection took no byte of it.
+    def start(self, request: bytes, now: float, deadline: float, head_only: bool, done: Done) -> bool:
+        """Write a request; `done` is told its result, once. False when the connection took no byte of it.
 
         `deadline` (monotonic) is for the owner, who calls `fail` when it passes.
         """
@@ -98,29 +98,29 @@ class Connection(asyncio.Protocol):
         if transport.is_closing():
             # Nothing waited to be written, so the very first write failed: the other side had reset it.
             self.open = False
-            return None
+            return False
         self._first_byte_at = now
         self._head_only = head_only
         self._head_seen = self._whole = False
         self.deadline = deadline
-        self._waiter = self._loop.create_future()
-        return self._waiter
+        self._done = done
+        return True
 
-    def cancel(self, waiter: asyncio.Future[Result]) -> None:
+    def cancel(self, done: Done) -> None:
         """Nobody waits for this answer any more. Does nothing when it came in the meantime."""
-        if self._waiter is waiter:
-            self._waiter = None
+        if self._done is done:
+            self._done = None
             self.abort()
 
     def busy(self) -> bool:
-        return self._waiter is not None
+        return self._done is not None
 
     def fail(self, reason: str) -> None:
         """End the exchange under way without a whole answer, and the connection with it."""
         self.abort()
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(unanswered(reason, self._first_byte_at))
+        done, self._done = self._done, None
+        if done is not None:
+            done(unanswered(reason, self._first_byte_at))
 
     def abort(self) -> None:
         """Close now, whatever is still to be written."""
@@ -154,7 +154,7 @@ class Connection(asyncio.Protocol):
         self.open = True
 
     def data_received(self, data: bytes) -> None:
-        if self._waiter is None:
+        if self._done is None:
             self.abort()  # nobody asked: what comes now would be taken for the next answer
             return
         try:
@@ -171,7 +171,7 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         self.open = False
-        if self._waiter is None:
+        if self._done is None:
             return
         if self._head_seen and self._ends_with_connection():
             self._finish(b"")
@@ -180,8 +180,8 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.open = False
-        unannounced = self._waiter is not None and self.reused and self._raw_bytes == 0
-        if self._waiter is not None:
+        unannounced = self._done is not None and self.reused and self._raw_bytes == 0
+        if self._done is not None:
             when = "in the middle of its answer" if self._raw_bytes else "without an answer"
             how = "" if exc is None else f": {describe(exc)}"
             self.fail(f"the receiver ended the connection {when}{how}")
@@ -217,8 +217,8 @@ class Connection(asyncio.Protocol):
 
     def _finish(self, data: bytes) -> None:
         """The answer is whole; `data` is what came of it last."""
-        waiter, self._waiter = self._waiter, None
-        assert waiter is not None
+        done, self._done = self._done, None
+        assert done is not None
         status = self._status
         if self._raw_bytes or self._head_only or not 200 <= status < 300:
             result = self._unusual_result(data)
@@ -234,8 +234,7 @@ class Connection(asyncio.Protocol):
             self._owner.release(self, result.finished_at)
         else:
             self.abort()
-        if not waiter.done():
-            waiter.set_result(result)
+        done(result)
 
     def _unusual_result(self, data: bytes) -> Result:
         if self._head_only:

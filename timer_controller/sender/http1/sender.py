@@ -17,13 +17,14 @@ import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
-from timer_controller.sender.answer import unanswered
-from timer_controller.sender.faults import TIMED_OUT_BEFORE_SENDING, WITHHELD
+from timer_controller.sender.answer import unanswered, withheld
+from timer_controller.sender.faults import TIMED_OUT_BEFORE_SENDING
 from timer_controller.sender.http1.connection import Connection
 from timer_controller.sender.http1.pool import Limits, PermitAddress, Pool, Unreachable
 from timer_controller.sender.http1.resolver import LookUp, Resolver, system_look_up
-from timer_controller.sender.protocol import Call, Result
+from timer_controller.sender.protocol import AwaitedSender, Call, Cancel, Done
 from timer_controller.sender.target import (
     SAFE_TARGET,
     Destination,
@@ -51,7 +52,59 @@ class _Route:
     authorization: str | None
 
 
-class Http1Sender:
+class _Waiting:
+    """A call that has no connection yet."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        request: bytes,
+        deadline: float,
+        is_head: bool,
+        may_send: Callable[[], bool],
+        done: Done,
+    ) -> None:
+        self._done = done
+        self._connection: Connection | None = None
+        sending = self._send(pool, request, deadline, is_head, may_send)
+        self._task = asyncio.get_running_loop().create_task(sending)
+
+    def cancel(self) -> None:
+        self._task.cancel()
+        if self._connection is not None:
+            self._connection.cancel(self._done)
+
+    async def _send(
+        self, pool: Pool, request: bytes, deadline: float, is_head: bool, may_send: Callable[[], bool]
+    ) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(deadline - time.monotonic()):
+                    connection = await pool.acquire()
+            except TimeoutError:
+                self._done(unanswered(TIMED_OUT_BEFORE_SENDING, None))
+                return
+            except Unreachable as error:
+                self._done(unanswered(str(error), None))
+                return
+            if not may_send():
+                pool.release(connection, time.monotonic())
+                self._done(withheld())
+                return
+            if connection.start(request, time.monotonic(), deadline, is_head, self._done):
+                self._connection = connection
+                return
+            if not connection.reused:
+                self._done(unanswered("the receiver closed the connection at once", None))
+                return
+            # It ended while it rested, and took nothing: another one.
+
+
+def _nothing_to_cancel() -> None:
+    """For a call that has ended."""
+
+
+class Http1Sender(AwaitedSender):
     """A `Sender` that speaks HTTP/1.1 itself. It belongs to the event loop that sends first."""
 
     def __init__(
@@ -76,38 +129,25 @@ class Http1Sender:
         self._routes: dict[str, _Route] = {}
         self._sweeping: asyncio.TimerHandle | None = None
 
-    async def send(self, call: Call, may_send: Callable[[], bool]) -> Result:
+    def start(self, call: Call, may_send: Callable[[], bool], done: Done) -> Cancel:
         try:
             route, request = self._prepare(call)
         except UrlRefused as error:
-            return unanswered(str(error), None)
+            done(unanswered(str(error), None))
+            return _nothing_to_cancel
         now = time.monotonic()
         deadline = now + call.timeout_seconds
+        is_head = call.method == "HEAD"
         connection = route.pool.take()
-        while True:
-            if connection is None:
-                try:
-                    async with asyncio.timeout(deadline - now):
-                        connection = await route.pool.acquire()
-                except TimeoutError:
-                    return unanswered(TIMED_OUT_BEFORE_SENDING, None)
-                except Unreachable as error:
-                    return unanswered(str(error), None)
-                now = time.monotonic()
+        # The way of nearly all calls: a connection rests, and no task has to be made.
+        if connection is not None:
             if not may_send():
                 route.pool.release(connection, now)
-                return unanswered(WITHHELD, None)
-            waiter = connection.start(request, now, deadline, call.method == "HEAD")
-            if waiter is not None:
-                break
-            if not connection.reused:
-                return unanswered("the receiver closed the connection at once", None)
-            connection = None  # it ended while it rested, and took nothing: another one
-        try:
-            return await waiter
-        except asyncio.CancelledError:
-            connection.cancel(waiter)
-            raise
+                done(withheld())
+                return _nothing_to_cancel
+            if connection.start(request, now, deadline, is_head, done):
+                return partial(connection.cancel, done)
+        return _Waiting(route.pool, request, deadline, is_head, may_send, done).cancel
 
     async def aclose(self) -> None:
         await self._resolver.aclose()
@@ -190,9 +230,9 @@ def _request(call: Call, target: str, route: _Route) -> bytes:
     method, body = call.method, call.body
     if method not in _COMMON_METHODS:
         check_method(method)
-    lines = "\r\n".join(map(": ".join, call.headers))
-    if lines:
-        lines += "\r\n"
+    lines = call.lines
+    if call.headers:
+        lines += "\r\n".join(map(": ".join, call.headers)) + "\r\n"
     if route.authorization and not any(name.lower() == "authorization" for name, _ in call.headers):
         lines += f"Authorization: {route.authorization}\r\n"
     if body or method in _BODY_EXPECTED:
