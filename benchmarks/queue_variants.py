@@ -42,7 +42,8 @@ PARTITIONS = "PARTITION BY RANGE (finished_at_us) (" + ", ".join(
     + ["PARTITION p_future VALUES LESS THAN MAXVALUE)"]
 )
 CLAIMS = """CREATE TABLE claims (
-  controller_id BIGINT NOT NULL, id BINARY(16) NOT NULL, epoch INT NOT NULL, priority_rank SMALLINT UNSIGNED NOT NULL,
+  controller_id BIGINT NOT NULL, id BINARY(16) NOT NULL, epoch INT NOT NULL,
+  priority_rank SMALLINT UNSIGNED NOT NULL,
   due_at_us BIGINT NOT NULL, attempt SMALLINT UNSIGNED NOT NULL, PRIMARY KEY (controller_id, id))"""
 TUPLE_QUEUE = """CREATE TABLE due_queue (
   priority_rank SMALLINT UNSIGNED NOT NULL, due_at_us BIGINT NOT NULL, id BINARY(16) NOT NULL,
@@ -158,8 +159,7 @@ class MoveKey(Claimer):
             c = self.controller
             values = sorted((k[8:], struct.unpack(">Q", k[:8])[0], a) for k, a in rows)
             self.cursor.execute(
-                "INSERT INTO claims VALUES "
-                + ",".join([f"({c},x'{i.hex()}',1,0,{d},{a})" for i, d, a in values])
+                "INSERT INTO claims VALUES " + ",".join([f"({c},x'{i.hex()}',1,0,{d},{a})" for i, d, a in values])
             )
             self.drop(rows)
         self.connection.commit()
@@ -308,9 +308,7 @@ def load(connection: pymysql.Connection, variant: type[Claimer], timers: int) ->
     millisecond = (DUE_US // 1000) - 60_000
     for first in range(0, timers, 1000):
         rows = [
-            claimer.queue_row(
-                DUE_US, struct.pack(">Q", (millisecond + n // 20 << 16) | 0x7000) + os.urandom(8)
-            )
+            claimer.queue_row(DUE_US, struct.pack(">Q", (millisecond + n // 20 << 16) | 0x7000) + os.urandom(8))
             for n in range(first, min(first + 1000, timers))
         ]
         cursor.execute("INSERT INTO due_queue VALUES " + ",".join(rows))
@@ -344,9 +342,7 @@ def measure(server: EmbeddedServer, engine: str, name: str, timers: int, claimer
     waits = lock_waits(connection)
     context = multiprocessing.get_context("fork")
     start, report = context.Event(), context.Queue()
-    workers = [
-        context.Process(target=drain, args=(url, variant, n + 1, start, report)) for n in range(claimers)
-    ]
+    workers = [context.Process(target=drain, args=(url, variant, n + 1, start, report)) for n in range(claimers)]
     for worker in workers:
         worker.start()
     time.sleep(2)  # lets the server write the load's dirty pages and purge, so that they are not counted
@@ -373,17 +369,15 @@ def lock_waits(connection: pymysql.Connection) -> int:
 
 
 def figures(engine: EngineKind, timers: int, claimers: int, rounds: int) -> Iterator[Figure]:
-    with TemporaryDirectory() as folder:
-        with EmbeddedServer(install_engine(engine), Path(folder) / "data") as server:
-            for _ in range(rounds):
-                for name in VARIANTS:
-                    yield measure(server, engine.value, name, timers, claimers)
+    found = install_engine(engine)
+    with TemporaryDirectory() as folder, EmbeddedServer(found, Path(folder) / "data") as server:
+        for _ in range(rounds):
+            for name in VARIANTS:
+                yield measure(server, engine.value, name, timers, claimers)
 
 
 def main(write: Callable[[str], object] = sys.stdout.write) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--engine", choices=list(EngineKind), type=EngineKind, default=EngineKind.mysql)
     parser.add_argument("--timers", type=int, default=100_000)
     parser.add_argument("--claimers", type=int, default=1)
@@ -392,7 +386,8 @@ def main(write: Callable[[str], object] = sys.stdout.write) -> None:
     options = parser.parse_args()
     found = []
     write(
-        f"{'engine':8}{'claimers':9}{'server µs':>10}{'claimer µs':>11}{'timers/s':>10}{'waits':>7}{'1213':>6}  variant\n"
+        f"{'engine':8}{'claimers':9}{'server µs':>10}{'claimer µs':>11}"
+        f"{'timers/s':>10}{'waits':>7}{'1213':>6}  variant\n"
     )
     for f in figures(options.engine, options.timers, options.claimers, options.rounds):
         found.append(asdict(f))

@@ -81,6 +81,7 @@ class Controller:
         stopped.cancel()
         if not task.done():
             task.cancel()
+            await asyncio.wait([task])
             return False
         task.result()
         return True

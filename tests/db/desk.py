@@ -123,12 +123,19 @@ class Desk:
         return await claiming.load(self.engine, number, entries)
 
     async def finish(
-        self, controller_id: int, outcomes: Sequence[Finished], done: Iterable[int] = (), *, is_repeat: bool = False
+        self,
+        controller_id: int,
+        outcomes: Sequence[Finished],
+        done: Iterable[int] = (),
+        *,
+        is_repeat: bool = False,
     ) -> Written:
         """As the finisher does."""
         return await finish(self.engine, controller_id, outcomes, set(done), is_repeat=is_repeat)
 
-    async def deliver(self, controller_id: int, number: int = 1, *, limit: int = claiming.BATCH_MAX) -> list[Claim]:
+    async def deliver(
+        self, controller_id: int, number: int = 1, *, limit: int = claiming.BATCH_MAX
+    ) -> list[Claim]:
         """Claim what is due, and say that it was delivered."""
         claims = await self.take(controller_id, number, limit=limit)
         await self.finish(controller_id, [finished(claim) for claim in claims], {number})
@@ -178,6 +185,5 @@ class Desk:
 
     async def silence(self, controller_id: int, *, seconds: float) -> None:
         """Set its last beat back."""
-        await self.write(
-            f"UPDATE controllers SET beat_at_us = beat_at_us - {round(seconds * SECOND_US)} WHERE id = {controller_id}"
-        )
+        by_us = round(seconds * SECOND_US)
+        await self.write(f"UPDATE controllers SET beat_at_us = beat_at_us - {by_us} WHERE id = {controller_id}")

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from tests.db.desk import NOON_US, SECOND_US, Desk, entries_of, new_timer, new_timers, retried
-from timer_db.domain.errors import Fenced
+from timer_db.domain.backoff import RetryPolicy
+from timer_db.domain.errors import Fenced, TimerNotFound
 from timer_db.domain.queue_entry import PRIORITY_MAX
-from timer_db.domain.states import Outcome, TimerState
+from timer_db.domain.states import OnUnknown, Outcome, TimerState
+from timer_db.domain.timer import Timer
 from timer_db.operations import claim as claiming
 from timer_db.operations import membership
 from timer_db.operations.rescue import fence_silent
@@ -153,14 +157,72 @@ async def test_load_gives_what_was_asked_in_the_order_of_the_claim(desk: Desk) -
     assert [claim.entry for claim in claims] == entries
     by_id = {timer.id: timer for timer in timers}
     for claim in claims:
-        assert (claim.batch, claim.attempt, claim.possible_duplicate) == (1, 1, False)
-        assert claim.timer == by_id[claim.timer.id].__class__(
-            **{**_fields(by_id[claim.timer.id]), "state": TimerState.firing, "next_attempt_at_us": None}
-        )
+        assert (claim.batch, claim.attempt, claim.possible_duplicate, claim.is_large) == (1, 1, False, False)
+        assert claim.timer == _in_hand(by_id[claim.timer.id])
 
 
-def _fields(timer: object) -> dict[str, object]:
-    return {name: getattr(timer, name) for name in timer.__dataclass_fields__}  # type: ignore[attr-defined]
+def _in_hand(timer: Timer) -> Timer:
+    return replace(timer, state=TimerState.firing, next_attempt_at_us=None)
+
+
+SEPARATORS = "".join(chr(n) for n in range(1, 33)) + ",;'\"\\%_-\x7f\x85\u2028\U0001f600"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"meta": SEPARATORS, "labels": {"l": SEPARATORS}, "headers": {"H": SEPARATORS}, "name": SEPARATORS},
+        {"body": bytes(range(256)), "body_is_json": False},
+        {"body": b"", "body_is_json": False},
+        {"body": b"L"},
+        {"body": b"-"},
+        {"meta": "L"},
+        {"meta": False},
+        {"meta": 0},
+        {"meta": ""},
+        {"meta": {"": []}},
+        {"append_id": False, "method": "M-SEARCH", "priority": PRIORITY_MAX, "timeout_seconds": 0.001},
+        {"retry": RetryPolicy(1, 0.5, 1.25, 7.0, 0.0), "on_unknown": OnUnknown.fail},
+        {"url": "http://h/?q=" + "x" * 2071},
+    ],
+    ids=lambda fields: ",".join(fields),
+)
+async def test_whatever_was_asked_is_loaded_to_the_letter(desk: Desk, fields: dict[str, Any]) -> None:
+    [timer] = await desk.add(new_timer(**fields))
+    [claim] = await desk.take(await desk.join())
+    assert claim.timer == _in_hand(timer)
+    assert not claim.is_large
+
+
+@pytest.mark.parametrize("field", ["body", "meta", "headers", "labels"])
+async def test_what_is_large_is_loaded_by_itself(desk: Desk, field: str) -> None:
+    text = "ü" * 300_000
+    large: Any = {"body": text.encode(), "meta": text, "headers": {"h": text}, "labels": {"l": text}}[field]
+    [timer] = await desk.add(new_timer(**{"meta": "m", "headers": {"a": "b"}, field: large}))
+    await desk.add(new_timer(meta="small"))
+    in_batch, small = sorted(await desk.take(await desk.join()), key=lambda claim: not claim.is_large)
+    assert (in_batch.is_large, small.is_large, small.timer.meta) == (True, False, "small")
+    whole = await claiming.load_whole(desk.engine, in_batch)
+    assert whole.timer == _in_hand(timer)
+    assert (whole.entry, whole.batch, whole.attempt, whole.is_large) == (in_batch.entry, 1, 1, False)
+
+
+async def test_a_large_timer_that_is_gone(desk: Desk) -> None:
+    await desk.add(new_timer(meta="x" * 5000))
+    [claim] = await desk.take(await desk.join())
+    await desk.write("DELETE FROM timers")
+    with pytest.raises(TimerNotFound):
+        await claiming.load_whole(desk.engine, claim)
+
+
+async def test_the_fullest_batch_that_there_can_be(desk: Desk) -> None:
+    """Everything just not large, in a whole batch: it must fit the server's answer."""
+    fields: dict[str, Any] = {"body": b"\xff" * 4096, "url": "http://h/" + "x" * 2074, "body_is_json": False}
+    timers = [replace(timer, name=f"{n:0200}") for n, timer in enumerate(new_timers(claiming.BATCH_MAX, **fields))]
+    for start in range(0, len(timers), 300):
+        await desk.add(*timers[start : start + 300])
+    claims = await desk.take(await desk.join())
+    assert [claim.timer.body for claim in claims] == [b"\xff" * 4096] * claiming.BATCH_MAX
 
 
 async def test_load_leaves_out_what_is_gone(desk: Desk) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.db.desk import LEASE_US, NOON_US, SECOND_US, Desk, finished, new_timer, new_timers, retried
@@ -95,9 +97,19 @@ async def test_long_words_of_a_receiver_are_cut(desk: Desk) -> None:
     assert (attempt.reason, attempt.answer) == ("ü" * 255, b"x" * 1024)
 
 
+@pytest.mark.parametrize(
+    "reason", ["", "'; DROP TABLE attempts; --", "\\'\"%s%%\0\n", "\U0001f600 ü", "\udcff cut off"], ids=ascii
+)
+async def test_any_reason_can_be_told(desk: Desk, reason: str) -> None:
+    controller, [claim] = await _held(desk)
+    await desk.finish(controller, [finished(claim, reason=reason, answer=b"'\\\0%s")], {1})
+    [attempt] = await list_attempts(desk.shards, claim.timer.id)
+    assert (attempt.reason, attempt.answer) == (reason.replace("\udcff", "?"), b"'\\\0%s")
+
+
 async def test_outcomes_of_every_kind_in_one_call(desk: Desk) -> None:
     controller, claims = await _held(desk, 40)
-    ways = [
+    ways: list[Callable[[Claim], Finished]] = [
         finished,
         lambda c: finished(c, TimerState.failed, Outcome.rejected),
         lambda c: finished(c, TimerState.unknown, Outcome.unknown),

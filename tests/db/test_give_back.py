@@ -42,7 +42,9 @@ async def test_what_is_left_after_outcomes(desk: Desk) -> None:
         TimerState.scheduled,
         TimerState.scheduled,
     ]
-    assert sorted(await desk.queued()) == sorted([claims[1].entry.moved_to(claims[1].entry.at_us + 5), claims[2].entry])
+    assert sorted(await desk.queued()) == sorted(
+        [claims[1].entry.moved_to(claims[1].entry.at_us + 5), claims[2].entry]
+    )
 
 
 async def test_nothing_to_give_back_may_still_end_a_batch(desk: Desk) -> None:

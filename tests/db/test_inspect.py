@@ -25,14 +25,14 @@ from timer_db.shards import Shards
 PER_STATE = 7
 
 
-async def _end_as(desk: Desk, state: TimerState, controller: int, number: int, count: int = PER_STATE) -> list[Timer]:
-    """New timers in a state that others than `scheduled`, over one batch of the controller."""
-    timers = await desk.add(*new_timers(count, priority=number))
+async def _make(desk: Desk, state: TimerState, controller: int, number: int) -> list[Timer]:
+    """New timers in any state but `scheduled`, by way of one batch of the controller."""
+    timers = await desk.add(*new_timers(PER_STATE, priority=number))
     if state is TimerState.cancelled:
         for timer in timers:
             await cancel(desk.shards, timer.id)
         return timers
-    claims = await desk.take(controller, number, limit=count)
+    claims = await desk.take(controller, number, limit=PER_STATE)
     assert {claim.timer.id for claim in claims} == {timer.id for timer in timers}
     if state is not TimerState.firing:
         outcome = Outcome.delivered if state is TimerState.delivered else Outcome.unknown
@@ -44,8 +44,8 @@ async def _end_as(desk: Desk, state: TimerState, controller: int, number: int, c
 async def zoo(desk: Desk) -> dict[TimerState, list[Timer]]:
     """Some timers in each state, in the order in which lists show them."""
     controller = await desk.join()
-    timers = {
-        state: sorted(await _end_as(desk, state, controller, number), key=lambda t: t.id.bytes, reverse=True)
+    timers: dict[TimerState, list[Timer]] = {
+        state: sorted(await _make(desk, state, controller, number), key=lambda t: t.id.bytes, reverse=True)
         for number, state in enumerate(TimerState, start=1)
         if state is not TimerState.scheduled
     }

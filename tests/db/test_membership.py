@@ -35,7 +35,9 @@ async def test_a_beat_is_written_and_tells_the_time(desk: Desk) -> None:
     clock = DatabaseClock()
     ticks = iter([50.0, 50.5])
 
-    assert await beat(desk.engine, controller, clock, lambda: next(ticks)) == 50.0, "it counts from the question on"
+    assert await beat(desk.engine, controller, clock, lambda: next(ticks)) == 50.0, (
+        "it counts from the question on"
+    )
 
     [(beat_at_us,)] = await desk.rows("SELECT beat_at_us FROM controllers")
     assert abs(await desk.now_us() - beat_at_us) < 2 * SECOND_US

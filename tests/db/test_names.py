@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from timer_db.operations.inspect import list_timers
 from timer_db.operations.schedule import Scheduled, schedule
 
 
-def _named(content: str = "same", name: str = "n", **fields: object) -> NewTimer:
+def _named(content: str = "same", name: str = "n", **fields: Any) -> NewTimer:
     return new_timer(name=name, meta=content, **fields)
 
 
@@ -58,7 +59,7 @@ async def test_other_content_is_refused(desk: Desk) -> None:
     ],
     ids=lambda change: next(iter(change)),
 )
-async def test_each_field_is_content(desk: Desk, change: dict[str, object]) -> None:
+async def test_each_field_is_content(desk: Desk, change: dict[str, Any]) -> None:
     await desk.add(_named(due_as_given="delay=90"))
     [result] = await schedule(desk.shards, [_named(**{"due_as_given": "delay=90", **change})])
     assert isinstance(result, NameTaken)

@@ -84,7 +84,8 @@ def _log_attempt(url: str, day: date, clock: str) -> None:
     scratch.run(
         url,
         "INSERT INTO attempts (timer_id, attempt, finished_at_us, controller_id, batch, started_at_us, outcome,"
-        f" state, reason, answer) VALUES (RANDOM_BYTES(16), 1, {at_us}, 1, 1, 0, 'delivered', 'delivered', '', '')",
+        " state, reason, answer)"
+        f" VALUES (RANDOM_BYTES(16), 1, {at_us}, 1, 1, 0, 'delivered', 'delivered', '', '')",
     )
 
 
@@ -144,7 +145,9 @@ async def test_a_clock_that_was_set_back_makes_none(url: str) -> None:
 async def test_of_many_at_once_one_makes_them(url: str) -> None:
     async with _server_at(url, TODAY) as engine:
         made = await asyncio.gather(*(keep(engine) for _ in range(4)))
-        assert sorted(name for names in made for name in names) == _names(TODAY, TODAY + timedelta(days=DAYS_AHEAD))
+        assert sorted(name for names in made for name in names) == _names(
+            TODAY, TODAY + timedelta(days=DAYS_AHEAD)
+        )
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,10 +10,11 @@ from typing import Any
 import pymysql
 import pytest
 from sqlalchemy import event
+from tenacity import stop_after_attempt
 
 from tests.db.desk import Desk
 from tests.db.scratch import scratch_database
-from timer_db import schema
+from timer_db import schema, transactions
 from timer_db.domain.errors import DatabaseUnavailable, DatabaseUnfit
 from timer_db.embedded import EmbeddedServer
 from timer_db.engine import Pool, open_engine, parse_url
@@ -43,8 +45,10 @@ def _lie(desk: Desk, change: Callable[[str], str]) -> None:
     ids=["takes no lock", "waits", "does not know it", "locks too much"],
 )
 async def test_a_server_that_cannot_skip_locked_rows_is_refused(
-    desk: Desk, lie: Callable[[str], str], fault: str
+    desk: Desk, lie: Callable[[str], str], fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # A second of waiting is enough to tell; a deadlock, which may be tried again, is not at stake here.
+    monkeypatch.setattr(transactions, "stop_after_attempt", lambda _: stop_after_attempt(1))
     if "LIMIT 2" in lie(" LIMIT 1"):
         # The probe asks for one value, and such a server gives one: only its locks are too many.
         _lie_about_locks_only(desk)
@@ -73,7 +77,9 @@ async def test_the_doctor_reports_what_the_probe_refuses(desk: Desk) -> None:
 def _global(server: EmbeddedServer, name: str, value: int) -> Iterator[None]:
     """Another setting of the whole server, for a while."""
     url = parse_url(server.url)
-    root = pymysql.connect(unix_socket=str(server.socket), user="root", password=str(url.password), autocommit=True)
+    root = pymysql.connect(
+        unix_socket=str(server.socket), user="root", password=str(url.password), autocommit=True
+    )
     with root, root.cursor() as cursor:
         cursor.execute(f"SELECT @@GLOBAL.{name}")
         (before,) = cursor.fetchone()
@@ -90,7 +96,7 @@ def _global(server: EmbeddedServer, name: str, value: int) -> Iterator[None]:
         ("innodb_flush_log_at_trx_commit", 2, "a power cut loses timers that were answered 201. Set it to 1"),
         ("innodb_flush_log_at_trx_commit", 0, "a power cut loses timers that were answered 201. Set it to 1"),
         ("sync_binlog", 0, "Set it to 1"),
-        ("max_allowed_packet", 1024 * 1024, "set it to at least 8388608"),
+        ("max_allowed_packet", 1024 * 1024, "set it to at least"),
     ],
 )
 async def test_a_setting_that_endangers_timers_is_warned_about(
@@ -102,8 +108,7 @@ async def test_a_setting_that_endangers_timers_is_warned_about(
     assert warning.startswith(f"{name} is {value}")
     assert advice in warning
     assert report.faults == [warning]
-    assert report.version
-    assert (await doctor.examine(desk.engine)).faults == ["max_allowed_packet"][:0] or name == "max_allowed_packet"
+    assert report.version[0].isdigit()
 
 
 async def test_the_doctor_finds_missing_tables(server: EmbeddedServer) -> None:
@@ -121,3 +126,23 @@ async def test_the_doctor_does_not_answer_for_an_absent_server() -> None:
     with pytest.raises(DatabaseUnavailable):
         await doctor.examine(engine)
     await engine.dispose()
+
+
+async def test_a_cancelled_probe_ends_though_the_database_goes_away_meanwhile(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its clean-up fails then, and that must not stand in the place of the cancellation."""
+    calls = 0
+
+    async def run(*_: object) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise asyncio.CancelledError
+        if calls == 3:
+            raise DatabaseUnavailable("it went away")
+
+    monkeypatch.setattr("timer_db.operations.probe.transactions.run", run)
+    with pytest.raises(asyncio.CancelledError):
+        await probe.check(desk.engine)
+    assert calls == 3

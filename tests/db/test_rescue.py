@@ -36,7 +36,9 @@ async def _lose(desk: Desk, controller: int, last_breath_us: int = NOON_US + SEC
 
 
 async def test_what_was_due_after_the_last_breath_was_not_sent(desk: Desk) -> None:
-    sent, on_time, unsent = await desk.add(*(new_timer(NOON_US + n, on_unknown=OnUnknown.fail) for n in (-1, 0, 1)))
+    sent, on_time, unsent = await desk.add(
+        *(new_timer(NOON_US + n, on_unknown=OnUnknown.fail) for n in (-1, 0, 1))
+    )
     controller = await desk.join()
     entries = await desk.claim(controller)
     gone = await _lose(desk, controller, last_breath_us=NOON_US)

@@ -120,7 +120,8 @@ async def test_the_database_refuses_what_no_timer_is(desk: Desk, change: str) ->
 
 
 @pytest.mark.parametrize(
-    "change", [f"gone_at_us = {NOON_US}", "gone_because = 'left'", f"gone_at_us = {NOON_US}, gone_because = 'bored'"]
+    "change",
+    [f"gone_at_us = {NOON_US}", "gone_because = 'left'", f"gone_at_us = {NOON_US}, gone_because = 'bored'"],
 )
 async def test_a_membership_ends_in_one_of_two_ways(desk: Desk, change: str) -> None:
     await desk.join()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -38,20 +39,23 @@ async def _check_locks(engine: AsyncEngine) -> None:
     await transactions.run(engine, put)
     try:
         await transactions.run(engine, first)
-    except DBAPIError as error:
-        raise DatabaseUnfit([f"it refuses SELECT … FOR UPDATE SKIP LOCKED: {error.orig}"]) from error
-    finally:
-        await transactions.run(engine, remove)
+    except BaseException as error:
+        # What went wrong first is what counts, most of all a cancellation; two rows left behind do no harm.
+        with suppress(DatabaseUnavailable):
+            await transactions.run(engine, remove)
+        if isinstance(error, DBAPIError):
+            raise DatabaseUnfit([f"it refuses SELECT … FOR UPDATE SKIP LOCKED: {error.orig}"]) from error
+        raise
+    await transactions.run(engine, remove)
 
 
 async def _second_sees(engine: AsyncEngine, mark: bytes, taken: int) -> int:
     async def second(connection: Connection) -> int | None:
         # A server that waits where it should skip gives up after a second, with error 1205.
         await connection.write(statements.wait_for_locks(1))
-        try:
-            rows = await connection.rows(statements.take(mark))
-        finally:
-            await connection.write(statements.wait_for_locks(5))
+        rows = await connection.rows(statements.take(mark))
+        # Only after success: a connection with an error is thrown away.
+        await connection.write(statements.wait_for_locks(5))
         return int(rows[0][0]) if rows else None
 
     try:

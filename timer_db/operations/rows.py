@@ -17,7 +17,7 @@ from timer_db.domain.timer import NewTimer, Timer
 DEFAULT_COLLECTION_ID = 1
 
 
-def row_of(timer: NewTimer) -> tuple[Any, ...]:
+def row_of(timer: NewTimer) -> tuple[str | int | bytes | None, ...]:
     """The values of a new row of `timers`, as `statements.timers.insert` orders them."""
     return (
         timer.id.bytes,

@@ -93,7 +93,7 @@ async def _store(
             results[timer.id] = Scheduled(_as_new(timer), created=True)
     new = [timer for timer in timers if timer.id not in results]
     if new:
-        await connection.write(*statements.insert([row_of(timer) for timer in new]), count=len(new))
+        await connection.write(statements.insert([row_of(timer) for timer in new]), count=len(new))
         places = [entry_of(timer.id, timer.priority, next_at_us(timer)) for timer in new]
         await connection.write(queue.put(places), count=len(new))
         results.update({timer.id: Scheduled(_as_new(timer), created=True) for timer in new})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from timer_db.statements.literals import NOW_US, of_bytes
+from timer_db.statements.literals import FORCE_KEY, NOW_US, delete_from, of_bytes
 
 
 def hold(controller_id: int, number: int, entries: bytes) -> str:
@@ -30,7 +30,7 @@ def look(controller_id: int, number: int) -> str:
 def lock(controller_id: int, numbers: Iterable[int]) -> str:
     """Those of the batches that are still there, locked: whoever locks a batch decides what becomes of it."""
     return (
-        f"SELECT number, entries FROM claim_batches WHERE controller_id = {controller_id}"
+        f"SELECT number, entries FROM claim_batches {FORCE_KEY} WHERE controller_id = {controller_id}"
         f" AND number IN ({_numbers(numbers)}) ORDER BY number FOR UPDATE"
     )
 
@@ -53,7 +53,9 @@ def rewrite(controller_id: int, number: int, entries: bytes) -> str:
 
 def drop(controller_id: int, numbers: Iterable[int]) -> str:
     """Count: one per number."""
-    return f"DELETE FROM claim_batches WHERE controller_id = {controller_id} AND number IN ({_numbers(numbers)})"
+    return (
+        f"{delete_from('claim_batches')} WHERE controller_id = {controller_id} AND number IN ({_numbers(numbers)})"
+    )
 
 
 ALL = "SELECT controller_id, entries FROM claim_batches"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from timer_db.statements.literals import FORCE_KEY
+
 
 def take(rows: Sequence[tuple[int, str, bytes, bytes]]) -> tuple[str, tuple[Any, ...]]:
     """Names for new timers (collection, name, timer, content); one that is taken stays as it is."""
@@ -20,7 +22,7 @@ def holders(collection_id: int, names: Sequence[str]) -> tuple[str, tuple[Any, .
     """Who has these names, locked, so that a decision about them holds until the commit."""
     listed = ",".join(["%s"] * len(names))
     return (
-        "SELECT name, timer_id, content_sha256 FROM timer_names"
+        f"SELECT name, timer_id, content_sha256 FROM timer_names {FORCE_KEY}"
         f" WHERE collection_id = %s AND name IN ({listed}) ORDER BY name FOR UPDATE",
         (collection_id, *names),
     )

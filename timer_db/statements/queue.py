@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from timer_db.domain.queue_entry import QueueEntry, time_bound
-from timer_db.statements.literals import of_bytes, of_entries, of_list
+from timer_db.statements.literals import delete_from, of_bytes, of_entries, of_list
 
 READY = "SELECT priority_rank, MIN(due_key) FROM due_queue GROUP BY priority_rank"
 """The first entry of each priority in use: a hop through the key per priority (loose index scan)."""
@@ -27,7 +27,7 @@ def take(rank: int, behind: bytes, horizon_us: int, limit: int) -> str:
 
 def remove(rank: int, due_keys: Iterable[bytes]) -> str:
     """Take entries of one priority out. Count: one per key that is there."""
-    return f"DELETE FROM due_queue WHERE priority_rank = {rank} AND due_key IN ({of_list(due_keys)})"
+    return f"{delete_from('due_queue')} WHERE priority_rank = {rank} AND due_key IN ({of_list(due_keys)})"
 
 
 def put(entries: Iterable[QueueEntry]) -> str:

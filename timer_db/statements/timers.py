@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping
 
-from timer_db.statements.literals import of_bytes, of_list
+from timer_db.statements.literals import FORCE_KEY, of_bytes, of_list, of_value
 
 _NEW = (
     "id, name, priority, due_at_us, next_at_us, created_at_us, url, append_id, method, headers,"
     " body, body_is_json, meta, labels, retry, timeout_ms, on_unknown"
 )
-_NEW_ROW = "(" + ",".join(["%s"] * 17) + ")"
 
 ASKED = (
     "t.id, t.name, t.priority, t.due_at_us, t.next_at_us, t.created_at_us, t.cancelled_at_us, t.attempts_made,"
@@ -54,10 +52,10 @@ _PACKED = ", ".join(
 )
 
 
-def insert(rows: Sequence[tuple[Any, ...]]) -> tuple[str, tuple[Any, ...]]:
+def insert(rows: Iterable[tuple[str | int | bytes | None, ...]]) -> str:
     """New timers; each row has the values of `_NEW`, in that order."""
-    values = ",".join([_NEW_ROW] * len(rows))
-    return f"INSERT INTO timers ({_NEW}) VALUES {values}", tuple([v for row in rows for v in row])
+    values = ",".join([f"({','.join(map(of_value, row))})" for row in rows])
+    return f"INSERT INTO timers ({_NEW}) VALUES {values}"
 
 
 def existing(timer_ids: Iterable[bytes]) -> str:
@@ -87,7 +85,7 @@ def retry(rows: Mapping[bytes, tuple[int, bool]]) -> str:
     times = " ".join([f"WHEN {of_bytes(i)} THEN {at_us}" for i, (at_us, _) in sorted(rows.items())])
     doubtful = of_list([i for i, (_, may_have_arrived) in rows.items() if may_have_arrived] or [b""])
     return (
-        f"UPDATE timers SET attempts_made = attempts_made + 1, next_at_us = CASE id {times} END,"
+        f"UPDATE timers {FORCE_KEY} SET attempts_made = attempts_made + 1, next_at_us = CASE id {times} END,"
         f" possible_duplicate = possible_duplicate OR id IN ({doubtful}) WHERE id IN ({of_list(rows)})"
     )
 

@@ -132,7 +132,8 @@ _ATTEMPTS = f"""
     ) {_OPTIONS}
     PARTITION BY RANGE (finished_at_us) (PARTITION p_future VALUES LESS THAN MAXVALUE)"""
 
-# For people: what the services compute in `statements/reading.py`, with times and ids in words.
+# For people: what the services compute in `statements/reading.py`, with times (UTC) and ids in words.
+# Not FROM_UNIXTIME, which ends in 2038 on MariaDB 10 and rounds.
 _VIEW = """
     CREATE VIEW timers_readable AS
     SELECT LOWER(CONCAT_WS('-', HEX(SUBSTR(t.id, 1, 4)), HEX(SUBSTR(t.id, 5, 2)), HEX(SUBSTR(t.id, 7, 2)),
@@ -141,9 +142,9 @@ _VIEW = """
                 WHEN t.cancelled_at_us IS NOT NULL THEN 'cancelled'
                 WHEN q.due_key IS NOT NULL THEN 'scheduled'
                 ELSE 'firing' END AS state,
-           FROM_UNIXTIME(t.due_at_us / 1000000) AS due_at,
-           FROM_UNIXTIME(t.next_at_us / 1000000) AS next_at,
-           FROM_UNIXTIME(t.created_at_us / 1000000) AS created_at,
+           TIMESTAMP'1970-01-01 00:00:00' + INTERVAL t.due_at_us MICROSECOND AS due_at,
+           TIMESTAMP'1970-01-01 00:00:00' + INTERVAL t.next_at_us MICROSECOND AS next_at,
+           TIMESTAMP'1970-01-01 00:00:00' + INTERVAL t.created_at_us MICROSECOND AS created_at,
            t.attempts_made + (a.state IS NOT NULL) AS attempts,
            t.name, t.priority, t.method, t.url
     FROM timers t

@@ -1,0 +1,1 @@
+"""One module per workload: `run(ground)` yields a result per case."""
