@@ -74,9 +74,10 @@ class Delivery:
             self._in_flight[claim.entry] = partial(_cancel, reading)
             return
         self._in_flight[claim.entry] = None
-        ended = partial(self._ended, claim, time.monotonic())
+        now_us = self._clock.earliest_us()
+        ended = partial(self._ended, claim, time.monotonic(), now_us)
         try:
-            call = call_of(claim, self._clock.earliest_us())
+            call = call_of(claim, now_us)
             cancel = self._sender.start(call, self._lease.may_send, ended)
         except Exception as error:
             log.exception("timer %s: a fault in the sender", claim.timer.id)
@@ -110,14 +111,14 @@ class Delivery:
         else:
             self.start(whole)
 
-    def _ended(self, claim: Claim, began_at: float, result: Result) -> None:
+    def _ended(self, claim: Claim, began_at: float, began_us: int, result: Result) -> None:
         if claim.entry not in self._in_flight:
             return  # it was abandoned
         self._leave(claim)
         if result.withheld:
             self._on_refused(claim)
         else:
-            self._on_finished(self._judge(claim, result, began_at))
+            self._on_finished(self._judge(claim, result, began_at, began_us))
         self._on_room()
 
     def _leave(self, claim: Claim) -> None:
@@ -125,9 +126,12 @@ class Delivery:
         if not self._in_flight:
             self._idle.set()
 
-    def _judge(self, claim: Claim, result: Result, began_at: float) -> Finished:
+    def _judge(self, claim: Claim, result: Result, began_at: float, began_us: int) -> Finished:
+        """`began_at` (monotonic) and `began_us` (the database's clock) are the same moment: what follows is told
+        from it, so that no look at the clock in between makes a call seem early."""
         first_byte_at = began_at if result.first_byte_at is None else result.first_byte_at
-        finished_at_us = self._clock.earliest_us_at(result.finished_at)
+        latency_us = round((result.finished_at - began_at) * 1_000_000)
+        finished_at_us = began_us + latency_us
         following = after_attempt(
             outcome=result.outcome,
             http_status=result.status,
@@ -145,11 +149,11 @@ class Delivery:
             claim.attempt,
             result.outcome,
             following.state,
-            finished_at_us - round((result.finished_at - first_byte_at) * 1_000_000),
+            began_us + round((first_byte_at - began_at) * 1_000_000),
             finished_at_us,
             result.reason,
             result.status,
-            round((result.finished_at - began_at) * 1_000_000),
+            latency_us,
             result.answer,
             following.retry_at_us,
         )

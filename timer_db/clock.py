@@ -50,10 +50,6 @@ class DatabaseClock:
         """The database's time is at least this: what is due by it, is due."""
         return self._carried(self._monotonic())[0]
 
-    def earliest_us_at(self, moment: float) -> int:
-        """The same for a monotonic moment (seconds) of a while ago."""
-        return self.earliest_us() - round((self._monotonic() - moment) * 1_000_000)
-
     def latest_us(self) -> int:
         """The database's time is at most this: a delay that starts here does not end early."""
         return self._carried(self._monotonic())[1]

@@ -114,16 +114,6 @@ def test_a_look_that_is_overtaken_does_no_harm() -> None:
     assert clock.latest_us() >= world.server_us - ROUNDING_US
 
 
-def test_a_moment_of_a_while_ago() -> None:
-    world = World()
-    clock = DatabaseClock(lambda: world.now)
-    world.look(clock, 0, 0)
-    world.pass_time(0.25)
-    moment, then_us = world.now, clock.earliest_us()
-    world.pass_time(0.5)
-    assert abs(clock.earliest_us_at(moment) - then_us) <= 200
-
-
 def test_before_the_first_look_no_time_is_told() -> None:
     clock = DatabaseClock()
     assert not clock.is_set
