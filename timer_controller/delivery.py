@@ -14,7 +14,7 @@ from timer_controller.lease import Lease
 from timer_controller.sender.protocol import Cancel, Result, Sender
 from timer_db.clock import DatabaseClock
 from timer_db.domain.claim import Claim, Finished
-from timer_db.domain.errors import DatabaseUnavailable
+from timer_db.domain.errors import DatabaseUnavailable, TimerNotFound
 from timer_db.domain.policy import after_attempt
 from timer_db.domain.queue_entry import QueueEntry
 from timer_db.domain.states import Outcome
@@ -107,6 +107,10 @@ class Delivery:
             await asyncio.sleep(_AGAIN_SECONDS)
             self._leave(claim)
             self._on_refused(claim)
+            self._on_room()
+        except TimerNotFound as error:
+            log.error("claimed, but: %s", error)
+            self._leave(claim)
             self._on_room()
         else:
             self.start(whole)

@@ -126,6 +126,11 @@ async def test_it_goes_on_with_its_data(local: Local, receiver: Receiver) -> Non
     await local.start()
     await receiver.wait_for_ids(1)
     assert receiver.counts() == {timer_id: 1}
+
+    async def is_written() -> bool:
+        return bool((await local.client.get(f"/timers/{timer_id}")).json()["status"] == "delivered")
+
+    await poll(is_written, 30, "the outcome to be written")
     # Killed as by kill -9, it leaves nobody behind who keeps the port or the data.
     assert local.process
     local.process.kill()
