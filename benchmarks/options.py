@@ -118,7 +118,7 @@ def parse(arguments: list[str] | None = None) -> Options:
     parser.add_argument("--engine", dest="engines", type=_engines, metavar="mysql|mariadb|both")
     parser.add_argument("--only", type=_names, metavar="NAME,…", help=", ".join(WORKLOADS))
     parser.add_argument("--quick", action="store_true", help="tiny sizes: does it work?")
-    parser.add_argument("--full", action="store_true", help="the sizes of the published figures; takes an hour")
+    parser.add_argument("--full", action="store_true", help="the sizes of the published figures; takes two hours")
     parser.add_argument("--set", dest="settings", type=_setting, action="append", metavar="NAME=VALUE")
     parser.add_argument(
         "--json", type=Path, help="where the results go (default: a new file in benchmarks/results)"
