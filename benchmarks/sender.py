@@ -30,7 +30,7 @@ import uvloop
 
 from timer_controller.sender.general import HttpxSender
 from timer_controller.sender.http1 import Http1Sender
-from timer_controller.sender.protocol import Call, Result, Sender
+from timer_controller.sender.protocol import Call, Result
 
 _PORT = 18_480
 _NGINX = """daemon off; master_process off; worker_processes 1; pid {folder}/nginx.pid; error_log stderr crit;
@@ -117,7 +117,9 @@ async def drain(calls: list[Call], connections: int, send: Callable[[Call], Awai
     await asyncio.gather(*(hand() for _ in range(connections)))
 
 
-async def measure(name: str, sender: Sender, calls: list[Call], connections: int, server: int) -> Row:
+async def measure(
+    name: str, sender: Http1Sender | HttpxSender, calls: list[Call], connections: int, server: int
+) -> Row:
     """CPU of this process and of nginx, after a first round that opens the connections."""
 
     async def send(call: Call) -> None:

@@ -5,7 +5,6 @@ Ends with 0 when it was told to stop, 1 when it could not do its work, 2 when it
 
 from __future__ import annotations
 
-import logging
 import signal
 import sys
 
@@ -14,7 +13,7 @@ import uvicorn
 from timer_api.app import create_app
 from timer_api.one_write import OneWriteProtocol
 from timer_api.settings import ApiSettings
-from timer_db.configuration import read_or_exit
+from timer_db.configuration import collect_garbage_rarely, log_to_stderr, read_or_exit
 
 _KEEP_ALIVE_SECONDS = 75
 
@@ -22,13 +21,7 @@ _KEEP_ALIVE_SECONDS = 75
 def main() -> int:
     """Run the service; gives the exit code."""
     settings = read_or_exit(ApiSettings)
-    logging.basicConfig(
-        level=settings.log_level,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
-    # The check of the schema's version would tell of itself.
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    log_to_stderr(settings.log_level)
     return _serve(settings)
 
 
@@ -60,6 +53,7 @@ def _serve(settings: ApiSettings) -> int:
     # uvicorn raises the signal that stopped it once more at the end; that end is a good one.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
+    collect_garbage_rarely()
     server.run()
     for reason in failures:
         sys.stderr.write(f"timer_api: {reason}\n")

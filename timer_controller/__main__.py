@@ -15,7 +15,7 @@ from timer_controller.sender.http1 import Http1Sender
 from timer_controller.sender.protocol import Sender
 from timer_controller.service import Controller
 from timer_controller.settings import ControllerSettings
-from timer_db.configuration import log_to_stderr, read_or_exit
+from timer_db.configuration import collect_garbage_rarely, log_to_stderr, read_or_exit
 from timer_db.domain.errors import DatabaseError
 
 
@@ -23,6 +23,7 @@ def main() -> int:
     """The exit code: 0 after an orderly stop, 1 when the database cannot be used."""
     settings = read_or_exit(ControllerSettings)
     log_to_stderr(settings.log_level)
+    collect_garbage_rarely()
     try:
         return uvloop.run(_run(settings))
     except DatabaseError as error:

@@ -3,6 +3,7 @@ variable), and set up its log."""
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 from typing import TypeVar
@@ -31,3 +32,11 @@ def log_to_stderr(level: str) -> None:
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     for name in ("alembic", "httpx", "httpcore", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def collect_garbage_rarely() -> None:
+    """For a service that makes many short-lived objects and hardly a cycle: looking for cycles costs a burst an
+    eighth of its Python (`docs/performance.md`). What is loaded by now lives as long as the process."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 1000)
