@@ -30,8 +30,6 @@ BATCH = 900
 DUE_US = 1_800_000_000_000_000
 _TICKS = os.sysconf("SC_CLK_TCK")
 
-type_row = tuple[bytes, ...]
-
 ATTEMPTS = """CREATE TABLE attempts (
   timer_id BINARY(16) NOT NULL, attempt SMALLINT UNSIGNED NOT NULL, finished_at_us BIGINT NOT NULL,
   controller_id BIGINT NOT NULL, started_at_us BIGINT NOT NULL, outcome TINYINT NOT NULL, state TINYINT NOT NULL,

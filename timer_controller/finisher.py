@@ -39,11 +39,6 @@ class Finisher:
         self._idle.clear()
         self._first.set()
 
-    @property
-    def unwritten(self) -> int:
-        """Outcomes that are not in the database yet."""
-        return len(self._outcomes) + len(self._to_write)
-
     async def all_written(self) -> None:
         """Wait until nothing is left to write."""
         await self._idle.wait()
