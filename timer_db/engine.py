@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from timer_db.shards import Shards
+from timer_db.transactions import OPENED_AT
 
 Engine = AsyncEngine
 """A pool of connections to one server, as the operations take it."""
@@ -84,7 +86,8 @@ def open_shards(urls: Sequence[str], pool: Pool | None = None) -> Shards:
     return Shards([open_engine(parse_url(url), pool or Pool()) for url in urls])
 
 
-def _prepare_session(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+def _prepare_session(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
+    entry.info[OPENED_AT] = time.monotonic()
     cursor = connection.cursor()
     cursor.execute(_SESSION)
     cursor.close()

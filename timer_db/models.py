@@ -5,7 +5,7 @@ A timer's state is where its rows are; `docs/state_machine.md` shows it:
 
     a row in `attempts` for attempt number `attempts_made + 1`   ended, in that row's state
     `cancelled_at_us` is set                                     cancelled
-    a row in `due_queue`                                         scheduled
+    a row in `due_queue` or `deferred_queue`                     scheduled
     none of these                                                firing: a batch in `claim_batches` holds it
 """
 
@@ -119,6 +119,18 @@ due_queue = Table(
     **_INNODB,
 )
 
+# Due timers of a destination that is slow, full or down wait here, so that they neither fill a controller's hands
+# nor stand in the way of others. `destination` is `domain.destination.key_of`; the rest is the row of `due_queue`.
+deferred_queue = Table(
+    "deferred_queue",
+    metadata,
+    Column("destination", BINARY(16), primary_key=True),
+    Column("priority_rank", SMALLINT(unsigned=True), primary_key=True, autoincrement=False),
+    Column("due_key", BINARY(24), primary_key=True),
+    Index(None, "priority_rank", "due_key"),
+    **_INNODB,
+)
+
 # One row per batch in a controller's hands: `entries` holds, for each timer, rank (2 bytes) and due_key (24).
 # A timer of it is done when `attempts` has a row of this controller and batch.
 claim_batches = Table(
@@ -161,6 +173,7 @@ endings = Table(
     _id("timer_id", primary_key=True),
     _time("ended_at_us"),
     _one_of("state", {TimerState.failed, TimerState.unknown, TimerState.cancelled}),
+    Index(None, "ended_at_us"),
     **_INNODB,
 )
 

@@ -35,7 +35,10 @@ async def check(engine: AsyncEngine) -> None:
     """Raises SchemaMismatch unless the server's tables are those of this version."""
 
     async def work(connection: transactions.Connection) -> str | None:
-        return await connection.run_sync(lambda c: MigrationContext.configure(c).get_current_revision())
+        if not await connection.rows("SHOW TABLES LIKE 'alembic_version'"):
+            return None
+        versions = await connection.rows("SELECT version_num FROM alembic_version")
+        return str(versions[0][0]) if versions else None
 
     found = await transactions.run(engine, work)
     wanted = wanted_version()

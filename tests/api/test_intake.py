@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 import pytest_asyncio
-from sqlalchemy import event, text
+from sqlalchemy import text
 
+from tests.db.wire import count_commits
 from timer_api.intake import Intake, IntakeLimits, LineFull, Schedule
 from timer_db.domain.errors import DatabaseUnavailable, NameTaken
 from timer_db.domain.ids import new_id
@@ -243,25 +244,13 @@ async def shards(database_url: str) -> AsyncIterator[Shards]:
     await opened.close()
 
 
-class Commits:
-    """Counts what a server's connections commit."""
-
-    def __init__(self, shards: Shards) -> None:
-        self.count = 0
-        for shard in shards:
-            event.listen(shard.engine.sync_engine, "commit", self._note)
-
-    def _note(self, _connection: object) -> None:
-        self.count += 1
-
-
-async def test_many_creates_at_once_take_few_transactions(shards: Shards) -> None:
-    commits = Commits(shards)
+async def test_many_creates_at_once_take_few_transactions(shards: Shards, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = count_commits(monkeypatch)
     timers = [new_timer() for _ in range(200)]
     async with intake(lambda batch: schedule(shards, batch), writers=2) as line:
         answers = await asyncio.gather(*put_all(line, timers))
     assert [answer.timer.id for answer in answers if isinstance(answer, Scheduled)] == [t.id for t in timers]
-    assert 1 <= commits.count <= 20
+    assert 1 <= counts["commits"] <= 20
     assert await rows(shards, timers) == 200
 
 

@@ -1,17 +1,16 @@
-"""Transactions that stay open as long as a test wants, and a count of those that had to give way."""
+"""Transactions that stay open as long as a test wants."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from sqlalchemy import event
-from sqlalchemy.exc import OperationalError
+from pymysql.err import OperationalError
+from sqlalchemy.util import greenlet_spawn
 
 from tests.db.desk import Desk
-from timer_db.transactions import Connection, code_of, is_deadlock
+from timer_db.transactions import Connection, is_deadlock
 
 
 class Waits(AssertionError):
@@ -40,31 +39,22 @@ class Hand:
 
 
 def _named(error: OperationalError, sql: str) -> Exception:
-    return Waits(f"{error.orig}: {sql[:300]}") if is_deadlock(error) else error
+    return Waits(f"{error}: {sql[:300]}") if is_deadlock(error) else error
 
 
 @asynccontextmanager
 async def hand(desk: Desk, isolation: str = "READ COMMITTED") -> AsyncIterator[Hand]:
     """An open transaction; it is rolled back at the end."""
-    async with desk.engine.connect() as connection:
-        await connection.exec_driver_sql("SET SESSION innodb_lock_wait_timeout = 1")
-        await connection.exec_driver_sql(f"SET SESSION TRANSACTION ISOLATION LEVEL {isolation}")
-        await connection.commit()
-        try:
-            yield Hand(Connection(connection))
-        finally:
-            # Its settings are the test's, so it does not go back to the others.
-            await connection.invalidate()
-
-
-def count_gave_way(desk: Desk) -> Counter[str]:
-    """Counts, from now on, the statements that met a deadlock or waited for too long."""
-    counts: Counter[str] = Counter()
-
-    @event.listens_for(desk.engine.sync_engine, "handle_error")
-    def note(context: Any) -> None:
-        error = context.sqlalchemy_exception
-        if is_deadlock(error):
-            counts[f"{code_of(error)} {str(context.statement)[:60]}"] += 1
-
-    return counts
+    pooled = await desk.engine.raw_connection()
+    driver = pooled.driver_connection
+    assert driver is not None
+    opened = Connection(await driver.cursor())
+    try:
+        await opened.write("SET SESSION innodb_lock_wait_timeout = 1")
+        await opened.write(f"SET SESSION TRANSACTION ISOLATION LEVEL {isolation}")
+        await driver.commit()
+        yield Hand(opened)
+    finally:
+        # Its settings are the test's, so it does not go back to the others.
+        await greenlet_spawn(pooled.invalidate)
+        pooled.close()

@@ -10,10 +10,11 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from uuid import UUID
 
+import pytest
 import pytest_asyncio
 
-from tests.concurrency.hands import count_gave_way
 from tests.db.desk import NOON_US, SECOND_US, Desk, finished, new_timer, retried
+from tests.db.wire import count_gave_way
 from timer_db.domain.claim import Claim, Finished
 from timer_db.domain.errors import NameTaken, NotCancellable
 from timer_db.domain.states import Outcome
@@ -100,8 +101,8 @@ class Hammer:
         return bool(await self.desk.count("due_queue") or await self.desk.count("claim_batches"))
 
 
-async def test_everything_at_once(wide: Desk) -> None:
-    gave_way = count_gave_way(wide)
+async def test_everything_at_once(wide: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    gave_way = count_gave_way(monkeypatch)
     hammer = Hammer(wide)
     async with asyncio.TaskGroup() as group:
         for _ in range(CREATORS):
@@ -129,9 +130,9 @@ async def test_everything_at_once(wide: Desk) -> None:
     assert not gave_way
 
 
-async def test_creates_that_share_names_give_way_to_nobody(wide: Desk) -> None:
+async def test_creates_that_share_names_give_way_to_nobody(wide: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Names are locked in one order, so that batches with names in common wait, and do not deadlock."""
-    gave_way = count_gave_way(wide)
+    gave_way = count_gave_way(monkeypatch)
     dice = random.Random(11)
 
     async def create(number: int) -> Counter[str]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pymysql
 import pytest
-from sqlalchemy import event
 from tenacity import stop_after_attempt
 
+from tests.db import wire
 from tests.db.desk import Desk
 from tests.db.scratch import scratch_database
 from timer_db import schema, transactions
@@ -26,12 +25,9 @@ async def test_a_fit_server_gives_no_warning(desk: Desk) -> None:
     assert await desk.count("lock_probes") == 0
 
 
-def _lie(desk: Desk, change: Callable[[str], str]) -> None:
+def _lie(monkeypatch: pytest.MonkeyPatch, change: Callable[[str], str]) -> None:
     """A server that understands claims in its own way."""
-
-    @event.listens_for(desk.engine.sync_engine, "before_cursor_execute", retval=True)
-    def rewrite(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> tuple[str, Any]:
-        return (change(statement) if "lock_probes" in statement else statement), parameters
+    wire.rewrite(monkeypatch, lambda sql: change(sql) if "lock_probes" in sql else sql)
 
 
 @pytest.mark.parametrize(
@@ -51,23 +47,24 @@ async def test_a_server_that_cannot_skip_locked_rows_is_refused(
     monkeypatch.setattr(transactions, "stop_after_attempt", lambda _: stop_after_attempt(1))
     if "LIMIT 2" in lie(" LIMIT 1"):
         # The probe asks for one value, and such a server gives one: only its locks are too many.
-        _lie_about_locks_only(desk)
+        _lie_about_locks_only(monkeypatch)
     else:
-        _lie(desk, lie)
+        _lie(monkeypatch, lie)
     with pytest.raises(DatabaseUnfit, match=fault):
         await probe.check(desk.engine)
     assert await desk.count("lock_probes") == 0, "it cleans up after itself"
 
 
-def _lie_about_locks_only(desk: Desk) -> None:
-    @event.listens_for(desk.engine.sync_engine, "before_cursor_execute")
-    def lock_all(_connection: Any, cursor: Any, statement: str, *_: Any) -> None:
-        if "lock_probes" in statement and "SKIP LOCKED" in statement:
-            cursor.execute(statement.replace(" LIMIT 1", ""))
+def _lie_about_locks_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lock_all(sql: str) -> str:
+        takes = "lock_probes" in sql and "SKIP LOCKED" in sql
+        return sql.replace(" LIMIT 1", "") + "\n" + sql if takes else sql
+
+    wire.rewrite(monkeypatch, lock_all)
 
 
-async def test_the_doctor_reports_what_the_probe_refuses(desk: Desk) -> None:
-    _lie(desk, lambda sql: sql.replace(" FOR UPDATE SKIP LOCKED", ""))
+async def test_the_doctor_reports_what_the_probe_refuses(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    _lie(monkeypatch, lambda sql: sql.replace(" FOR UPDATE SKIP LOCKED", ""))
     report = await doctor.examine(desk.engine)
     assert report.faults == ["SELECT … FOR UPDATE SKIP LOCKED hands a locked row out twice"]
     assert report.schema_version == schema.wanted_version()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from sqlalchemy.exc import DBAPIError
+from pymysql.err import MySQLError
 
 from tests.db.desk import NOON_US, SECOND_US, Desk, entries_of, finished, new_timer, new_timers, retried
 from timer_db.domain.backoff import RetryPolicy
@@ -78,7 +78,7 @@ async def test_what_was_due_in_the_past_is_due_now(desk: Desk) -> None:
 
 
 async def test_a_batch_with_a_fault_is_refused_whole(desk: Desk) -> None:
-    with pytest.raises(DBAPIError):
+    with pytest.raises(MySQLError):
         await schedule(desk.shards, [new_timer(), new_timer(priority=32_768)])
     assert await desk.count("timers") == await desk.count("due_queue") == 0
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
+from pymysql.err import MySQLError
 from sqlalchemy import CheckConstraint
-from sqlalchemy.exc import DBAPIError
 
 from tests.db.desk import NOON_US, Desk, new_timer
 from timer_db.domain.states import AFTER_ATTEMPT, ENDED, TRANSITIONS, OnUnknown, Outcome, TimerState
@@ -95,7 +95,7 @@ async def test_the_database_refuses_other_states(desk: Desk, table: str, column:
         if word in allowed:
             assert await desk.write(statement) == 1
         else:
-            with pytest.raises(DBAPIError):
+            with pytest.raises(MySQLError):
                 await desk.write(statement)
         await desk.write(f"DELETE FROM {table}")
 
@@ -114,7 +114,7 @@ async def test_the_database_refuses_other_states(desk: Desk, table: str, column:
 async def test_the_database_refuses_what_no_timer_is(desk: Desk, change: str) -> None:
     await desk.add(new_timer())
     before = await desk.rows("SELECT * FROM timers")
-    with pytest.raises(DBAPIError):
+    with pytest.raises(MySQLError):
         await desk.write(f"UPDATE timers SET {change}")
     assert await desk.rows("SELECT * FROM timers") == before
 
@@ -125,5 +125,5 @@ async def test_the_database_refuses_what_no_timer_is(desk: Desk, change: str) ->
 )
 async def test_a_membership_ends_in_one_of_two_ways(desk: Desk, change: str) -> None:
     await desk.join()
-    with pytest.raises(DBAPIError):
+    with pytest.raises(MySQLError):
         await desk.write(f"UPDATE controllers SET {change}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 
-from sqlalchemy.exc import DBAPIError
+from pymysql.err import MySQLError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from timer_db import transactions
@@ -46,7 +46,7 @@ async def _make(connection: Connection, days: Sequence[date]) -> list[str]:
     await connection.write(partitions.PATIENCE)
     try:
         await connection.write(partitions.split([(name_of(day), _end_us(day)) for day in days]))
-    except DBAPIError as error:
+    except MySQLError as error:
         if not transactions.is_deadlock(error):
             raise
         return []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
-from sqlalchemy.exc import DBAPIError
+from pymysql.err import MySQLError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from timer_db import transactions
@@ -43,8 +43,8 @@ async def _check_locks(engine: AsyncEngine) -> None:
         # What went wrong first is what counts, most of all a cancellation; two rows left behind do no harm.
         with suppress(DatabaseUnavailable):
             await transactions.run(engine, remove)
-        if isinstance(error, DBAPIError):
-            raise DatabaseUnfit([f"it refuses SELECT … FOR UPDATE SKIP LOCKED: {error.orig}"]) from error
+        if isinstance(error, MySQLError):
+            raise DatabaseUnfit([f"it refuses SELECT … FOR UPDATE SKIP LOCKED: {error}"]) from error
         raise
     await transactions.run(engine, remove)
 
@@ -61,7 +61,7 @@ async def _second_sees(engine: AsyncEngine, mark: bytes, taken: int) -> int:
     try:
         other = await transactions.run(engine, second)
     except DatabaseUnavailable as error:
-        if not isinstance(error.__cause__, DBAPIError) or not transactions.is_deadlock(error.__cause__):
+        if error.__cause__ is None or not transactions.is_deadlock(error.__cause__):
             raise
         raise DatabaseUnfit(["SELECT … FOR UPDATE SKIP LOCKED waits for locked rows"]) from error
     if other == taken:

@@ -10,7 +10,7 @@ from operator import attrgetter
 from uuid import UUID
 
 from pymysql.constants import ER
-from sqlalchemy.exc import IntegrityError
+from pymysql.err import IntegrityError
 
 from timer_db import transactions
 from timer_db.domain import ids
