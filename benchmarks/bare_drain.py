@@ -20,6 +20,7 @@ from benchmarks.database import connect
 from timer_db.domain.claim import Finished
 from timer_db.domain.queue_entry import PRIORITY_MAX, QueueEntry, pack, time_bound
 from timer_db.domain.states import Outcome, TimerState
+from timer_db.operations.packed import keys_of
 from timer_db.statements import attempts, claims, controllers, queue, timers
 from timer_db.statements.literals import LIST_MAX
 
@@ -48,15 +49,14 @@ class Drain:
         if not entries:
             return 0
         self.claim_ms.append((time.perf_counter() - began) * 1000)
-        self._run(timers.packed([entry.due_key[8:] for entry in entries]), 1)
-        self._connection.commit()
         self._finish(entries)
         return len(entries)
 
     def _claim(self) -> list[QueueEntry]:
         rank = PRIORITY_MAX
-        self._cursor.execute(queue.take(rank, self._behind, self._horizon_us, LIST_MAX))
-        keys = [row[0] for row in self._cursor.fetchall()]
+        self._cursor.execute(timers.packed_of(queue.take(rank, self._behind, self._horizon_us, LIST_MAX)))
+        count, packed = self._cursor.fetchall()[0]
+        keys = sorted(keys_of(packed)) if count else []
         entries = [QueueEntry(rank, key) for key in keys]
         if keys:
             self._number += 1

@@ -88,7 +88,31 @@ MEANINGS: dict[str, dict[str, Meaning]] = {
         "unstored_api_us": Meaning("without a database: µs CPU of the API", _ONE),
         "others_cores": _NOISE,
     },
+    "batch": {
+        "timers_per_second": Meaning("timers/s", _RATE, "through `POST /timers/batch`, each call answered 201"),
+        "share_of_goal": Meaning("timers/s ÷ goal", _SHARE),
+        "api_us": Meaning("µs CPU: API", _ONE, "CPU time per timer"),
+        "database_us": Meaning("µs CPU: database", _ONE),
+        "generator_us": Meaning("µs CPU: load generator", _ONE, "on the same cores"),
+        "statements_per_timer": Meaning("statements per timer", "{:.4f}", "each is a round trip"),
+        "commits_per_timer": Meaning("commits per timer", "{:.4f}", "one per chunk of 500"),
+        "p50_ms": Meaning("ms to the answer of a call, p50", _TWO),
+        "p99_ms": Meaning("ms to the answer of a call, p99", _TWO),
+        "max_ms": Meaning("ms to the answer of a call, max", _TWO),
+        "others_cores": _NOISE,
+    },
     "burst": _DELIVERY,
+    "backlog": {
+        "overtaking_share": Meaning(
+            "came before one of higher priority", "{:.2%}", "what is in the hands of controllers at one time"
+        ),
+        "places_off_p99": Meaning("places from its place in the order, p99", _WHOLE, "by priority, then by age"),
+        "places_off_max": Meaning("places from its place in the order, max", _WHOLE),
+        "seconds_from_start": Meaning("s from the start of the controllers", _TWO, "to the last arrival"),
+        "missed": _DELIVERY["missed"],
+        "doubled": _DELIVERY["doubled"],
+        "logged_delivered": _DELIVERY["logged_delivered"],
+    },
     "spread": {
         **_latency("lateness", "lateness by our log", "from the due time to the first byte sent"),
         **_latency("arrival", "lateness by nginx's log", "its clock has milliseconds: up to one is added"),
@@ -106,6 +130,11 @@ MEANINGS: dict[str, dict[str, Meaning]] = {
         "empty_per_second": Meaning("delivered/s, nothing else waiting", _RATE),
         "empty_claim_ms": Meaning("ms for a claim of 900, nothing else waiting", _TWO),
         "claim_ms": Meaning("ms for a claim of 900", _TWO),
+        "share_unpurged": Meaning(
+            "delivered/s, others not purged ÷ that of an empty queue",
+            _SHARE,
+            "after as many were delivered while somebody reads an old state",
+        ),
         "loaded_per_second": Meaning("others loaded/s", _RATE, "made inside the server: no figure of the product"),
         **_DELIVERY,
     },
@@ -161,20 +190,26 @@ class Goal:
         return {"≤": value <= limit, "≥": value >= limit, "=": value == limit}[self.sign]
 
 
+BATCH_GOAL_PER_SECOND = 40_000
 _MILLION = (("timers", 1_000_000), ("controllers", 2))
 GOALS = (
     Goal("create", "share_of_unstored", "≥", 0.75),
+    Goal("batch", "timers_per_second", "≥", BATCH_GOAL_PER_SECOND),
     Goal("burst", "seconds_to_last_arrival", "≤", {"mysql": 45, "mariadb": 35}, _MILLION),
     Goal("burst", "share_of_floor", "≥", 0.65, _MILLION),
     Goal("burst", "missed", "=", 0),
     Goal("burst", "doubled", "=", 0),
     Goal("burst", "early", "=", 0),
+    Goal("backlog", "overtaking_share", "≤", 0.02, (("timers", 1_000_000),)),
+    Goal("backlog", "missed", "=", 0),
+    Goal("backlog", "doubled", "=", 0),
     Goal("spread", "lateness_p99_ms", "≤", 5, (("per_second", 200),)),
     Goal("spread", "lateness_max_ms", "≤", 50, (("per_second", 200),)),
     Goal("spread", "lateness_p99_ms", "≤", 50, (("per_second", 5_000),)),
     Goal("spread", "early", "=", 0),
     Goal("spread", "early_by_log", "=", 0),
     Goal("pending", "share_of_empty", "≥", 0.9),
+    Goal("pending", "share_unpurged", "≥", 0.9),
     Goal("pending", "claim_times_empty", "≤", 1.3),
     Goal("mixed", "row_lock_waits", "=", 0),
     Goal("mixed", "p99_times_idle", "≤", 3),

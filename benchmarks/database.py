@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pymysql
@@ -57,6 +58,7 @@ class Observer:
     """One connection that asks seldom, so that it does not weigh on what it looks at."""
 
     def __init__(self, url: str) -> None:
+        self._url = url
         self._connection = connect(url)
 
     def close(self) -> None:
@@ -105,6 +107,14 @@ class Observer:
         with self._connection.cursor() as cursor:
             for table in ("attempts", "endings", "claim_batches", "controllers"):
                 cursor.execute(f"TRUNCATE TABLE {table}")
+
+    @contextmanager
+    def old_state(self) -> Iterator[None]:
+        """Somebody reads the database as it is now, as a backup does: nothing that is deleted is purged."""
+        with connect(self._url) as reader, reader.cursor() as cursor:
+            cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT")
+            yield
 
     def dirty_share(self) -> float:
         """Pages of the buffer pool that are not on disk yet."""

@@ -9,8 +9,8 @@ from typing import Any
 
 from timer_db.embedded import EngineKind
 
-WORKLOADS = ("floor", "create", "burst", "spread", "pending", "mixed", "slow", "memory")
-"""In the order in which they run. `batch` comes with `POST /timers/batch`, which does not exist yet."""
+WORKLOADS = ("floor", "create", "batch", "burst", "backlog", "spread", "pending", "mixed", "slow", "memory")
+"""In the order in which they run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,11 @@ class Options:
     floor_timers: int = 50_000
     create_timers: int = 20_000
     create_connections: int = 64
+    batch_timers: int = 200_000
+    batch_sizes: tuple[int, ...] = (1_000, 10_000)
+    batch_connections: int = 4
     burst_timers: tuple[int, ...] = (20_000,)
+    backlog_timers: int = 50_000
     spread_rates: tuple[int, ...] = (200,)
     spread_seconds: int = 20
     pending_timers: int = 20_000
@@ -47,7 +51,10 @@ class Options:
 QUICK: dict[str, Any] = {
     "floor_timers": 10_000,
     "create_timers": 2_000,
+    "batch_timers": 20_000,
+    "batch_sizes": (1_000,),
     "burst_timers": (3_000,),
+    "backlog_timers": 5_000,
     "spread_seconds": 3,
     "pending_timers": 3_000,
     "pending_others": 20_000,
@@ -61,7 +68,9 @@ FULL: dict[str, Any] = {
     "rounds": 3,
     "floor_timers": 200_000,
     "create_timers": 100_000,
+    "batch_timers": 1_000_000,
     "burst_timers": (20_000, 1_000_000),
+    "backlog_timers": 1_000_000,
     "spread_rates": (200, 5_000),
     "spread_seconds": 60,
     "pending_timers": 200_000,
@@ -75,7 +84,9 @@ FULL: dict[str, Any] = {
 _HELP = {
     "rounds": "how often each case runs; the middle one by its first figure is kept",
     "controllers": "how many controllers, one case each; the last one is used where there is one case",
+    "batch_sizes": "timers per call, one case each",
     "burst_timers": "timers that are due at one instant, one case each",
+    "backlog_timers": "timers of five priorities that were due an hour ago",
     "spread_rates": "timers per second, one case each",
     "pending_others": "timers that wait while a burst is delivered",
     "mixed_rate": "creates per second while a burst is delivered",
@@ -91,8 +102,6 @@ def _list_of(text: str) -> tuple[int, ...]:
 def _names(text: str) -> tuple[str, ...]:
     names = tuple(text.split(","))
     for name in names:
-        if name == "batch":
-            raise argparse.ArgumentTypeError("batch waits for POST /timers/batch, which does not exist yet")
         if name not in WORKLOADS:
             raise argparse.ArgumentTypeError(f"{name} is none of {', '.join(WORKLOADS)}")
     return tuple(name for name in WORKLOADS if name in names)

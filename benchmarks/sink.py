@@ -85,6 +85,18 @@ class Sink:
                     found.note(int(line[-9:-1], 16), int(line[:10] + line[11:14]))
         return found
 
+    def sequence(self, tags: Sequence[str]) -> list[tuple[int, int]]:
+        """What came under these tags since `forget`, in the order of the log: (place of the tag, number)."""
+        places = {tag.encode(): place for place, tag in enumerate(tags)}
+        found = []
+        with self._log.open("rb") as log:
+            log.seek(self._offset)
+            for line in log:
+                place = places.get(line.split(b"/", 2)[1])
+                if place is not None:
+                    found.append((place, int(line[-9:-1], 16)))
+        return found
+
 
 class Arrivals:
     """How often each timer arrived, and when first, in milliseconds since the epoch."""

@@ -33,8 +33,9 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 class Receiver:
     """An HTTP server on 127.0.0.1. `answer` makes the raw answer, or an awaitable of it."""
 
-    def __init__(self, answer: Answer = lambda _: OK) -> None:
+    def __init__(self, answer: Answer = lambda _: OK, port: int = 0) -> None:
         self.answer = answer
+        self._port = port
         self.arrivals: list[Arrival] = []
         self.by_id: defaultdict[str, list[Arrival]] = defaultdict(list)
         self._changed = asyncio.Condition()
@@ -42,7 +43,7 @@ class Receiver:
         self._open: set[asyncio.StreamWriter] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=1024)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port, backlog=1024)
         return self
 
     async def __aexit__(self, *_: object) -> None:

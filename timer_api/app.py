@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib import metadata
 
@@ -15,7 +15,7 @@ from timer_api.errors import Kind, Problem
 from timer_api.json_body import ClientGone
 from timer_api.service import OnFatal, Service
 from timer_api.settings import ApiSettings
-from timer_api.timers import create
+from timer_api.timers import batch, create
 from timer_api.timers import routes as timers
 from timer_db.domain.errors import TimerError
 
@@ -25,6 +25,8 @@ _DESCRIPTION = """A timer is one promise to call one URL at one time.
 
 What was answered 2xx is stored, and called whatever crashes. Every answer that is no success is a problem as
 in RFC 9457, with a `type` for programs and, where a field is wrong, its path."""
+
+_Handle = Callable[[Service, Scope, Receive, Send], Awaitable[None]]
 
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE"})
 
@@ -70,25 +72,28 @@ class FrontDoor:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
         elif scope["method"] == "POST" and scope["path"] == create.PATH:
-            await self._create(scope, receive, send)
+            await self._answered(create.handle, scope, receive, send)
+        elif scope["method"] == "POST" and scope["path"] == batch.PATH:
+            await self._answered(batch.handle, scope, receive, send)
         elif scope["method"] in _WITHOUT_BODY and _has_body(scope) and self._is_served(scope):
             problem = Problem(Kind.body_not_allowed, f"{scope['method']} takes no body")
             await problem.response(scope["path"])(scope, receive, send)
         else:
             await self.app(scope, receive, send)
 
-    async def _create(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answered(self, handle: _Handle, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            response = await create.answer(self.service, scope, receive)
+            await handle(self.service, scope, receive, send)
+            return
         except ClientGone:
             return
-        except Problem as problem:
-            response = problem.response(create.PATH)
+        except Problem as error:
+            problem = error
         except TimerError as error:
-            response = errors.from_error(error).response(create.PATH)
+            problem = errors.from_error(error)
         except Exception as error:  # noqa: BLE001 - it is logged, and answered as 500
-            response = errors.internal(error).response(create.PATH)
-        await response(scope, receive, send)
+            problem = errors.internal(error)
+        await problem.response(scope["path"])(scope, receive, send)
 
     def _is_served(self, scope: Scope) -> bool:
         """Whether the path has the method, or is none of the API's; else the answer is 405, body or not."""

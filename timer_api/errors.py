@@ -53,6 +53,7 @@ class Kind(Enum):
     no_such_path = _Facts(404, "Nothing is here")
     timer_not_found = _Facts(404, "No such timer")
     method_not_allowed = _Facts(405, "This path does not have that method")
+    request_timeout = _Facts(408, "The request did not arrive in time")
     not_cancellable = _Facts(409, "The timer cannot be cancelled any more")
     name_taken = _Facts(409, "The name is in use")
     body_too_large = _Facts(413, "The body is too large")

@@ -1,8 +1,8 @@
 """Group commit: creates that come at the same time share one transaction.
 
-Each create waits in a line. A writer takes everything that waits, up to a bound, stores it in one commit,
-and answers all of it. It never waits for company: a lone create is stored at once, and while one commit is
-under way the next batch gathers by itself.
+Each create waits in a line, alone or with others that came with it. A writer takes everything that waits, up to a
+bound, stores it in one commit, and answers all of it. It never waits for company: a lone create is stored at once,
+and while one commit is under way the next batch gathers by itself.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 Schedule = Callable[[Sequence[NewTimer]], Awaitable[Sequence[Scheduled | NameTaken]]]
 """Stores timers in one commit, answers in their order, and may be repeated with the same timers."""
 
+Stored = Scheduled | NameTaken | Exception
+"""What came of one timer; any other exception is why it could not be stored."""
+
 
 class LineFull(Exception):
     """Too many creates wait already, or the service is stopping."""
@@ -37,31 +40,37 @@ class IntakeLimits:
     batch_bytes: int = 4 * 1024 * 1024
     writers: int = 2
     """While one batch is being committed, the next can be sent; a third only made batches smaller."""
+    crowd_timers: int = 32
+    """So many must wait for a second writer to begin: two small commits cost twice what a larger one does."""
 
 
 @dataclass(slots=True)
 class _Waiting:
-    timer: NewTimer
+    timers: Sequence[NewTimer]
     size_bytes: int
-    answer: asyncio.Future[Scheduled | NameTaken]
+    answer: asyncio.Future[Sequence[Stored]]
 
 
 class Intake:
     """The line of creates and its writers."""
 
-    def __init__(self, schedule: Schedule, limits: IntakeLimits | None = None) -> None:
+    def __init__(self, schedule: Schedule, limits: IntakeLimits | None = None, name: str = "writer") -> None:
         self._schedule = schedule
         self._limits = limits or IntakeLimits()
+        self._name = name
         self._line: deque[_Waiting] = deque()
+        self._line_timers = 0
         self._line_bytes = 0
         self._idle: deque[asyncio.Future[None]] = deque()
         self._writers: list[asyncio.Task[None]] = []
+        self._storing = 0
         self._stopping = False
 
     def start(self) -> None:
         """Begin to write."""
         self._writers = [
-            asyncio.create_task(self._write(), name=f"writer {number}") for number in range(self._limits.writers)
+            asyncio.create_task(self._write(), name=f"{self._name} {number}")
+            for number in range(self._limits.writers)
         ]
 
     async def stop(self, within_seconds: float) -> None:
@@ -80,16 +89,36 @@ class Intake:
 
         Raises LineFull when too much waits, and what `schedule` raised for this timer.
         """
+        (stored,) = await self.put_all((timer,), size_bytes)
+        if isinstance(stored, (Scheduled, NameTaken)):
+            return stored
+        raise stored
+
+    async def put_all(self, timers: Sequence[NewTimer], size_bytes: int) -> Sequence[Stored]:
+        """Store timers that came together, in one commit; gives what came of each, in their order.
+
+        Raises LineFull when too much waits. DatabaseUnavailable for a timer means that nobody knows about it.
+        """
         limits = self._limits
-        full = len(self._line) >= limits.line_timers or self._line_bytes + size_bytes > limits.line_bytes
+        full = (
+            self._line_timers + len(timers) > limits.line_timers
+            or self._line_bytes + size_bytes > limits.line_bytes
+        )
         # An empty line takes any one create, however large.
         if self._stopping or (full and self._line):
             raise LineFull
-        answer: asyncio.Future[Scheduled | NameTaken] = asyncio.get_running_loop().create_future()
-        self._line.append(_Waiting(timer, size_bytes, answer))
+        answer: asyncio.Future[Sequence[Stored]] = asyncio.get_running_loop().create_future()
+        self._line.append(_Waiting(timers, size_bytes, answer))
+        self._line_timers += len(timers)
         self._line_bytes += size_bytes
-        self._wake_one()
+        if self._is_worth_a_writer():
+            self._wake_one()
         return await answer
+
+    def _is_worth_a_writer(self) -> bool:
+        """Whether one more writer should take from the line now."""
+        crowded = self._line_timers >= self._limits.crowd_timers
+        return bool(self._line) and (not self._storing or crowded or self._stopping)
 
     def _wake_one(self) -> None:
         while self._idle:
@@ -100,9 +129,9 @@ class Intake:
 
     async def _write(self) -> None:
         while True:
-            batch = self._take()
-            if batch:
-                await self._store(batch)
+            if self._is_worth_a_writer():
+                if batch := self._take():
+                    await self._store(batch)
             elif self._stopping:
                 return
             else:
@@ -112,30 +141,48 @@ class Intake:
 
     def _take(self) -> list[_Waiting]:
         batch: list[_Waiting] = []
-        size = 0
-        while self._line and len(batch) < self._limits.batch_timers:
-            if batch and size + self._line[0].size_bytes > self._limits.batch_bytes:
+        count = size = 0
+        while self._line:
+            first = self._line[0]
+            if batch and (
+                count + len(first.timers) > self._limits.batch_timers
+                or size + first.size_bytes > self._limits.batch_bytes
+            ):
                 break
-            waiting = self._line.popleft()
-            self._line_bytes -= waiting.size_bytes
+            self._line.popleft()
+            self._line_timers -= len(first.timers)
+            self._line_bytes -= first.size_bytes
             # Whoever asked has gone before anything was done about it.
-            if waiting.answer.cancelled():
+            if first.answer.cancelled():
                 continue
-            size += waiting.size_bytes
-            batch.append(waiting)
+            count += len(first.timers)
+            size += first.size_bytes
+            batch.append(first)
         return batch
 
     async def _store(self, batch: list[_Waiting]) -> None:
+        self._storing += 1
         try:
-            results = await self._schedule_twice([waiting.timer for waiting in batch])
-        except DatabaseUnavailable as error:
-            self._refuse(batch, error)
+            results = await self._stored([timer for waiting in batch for timer in waiting.timers])
+        finally:
+            self._storing -= 1
+        position = 0
+        for waiting in batch:
+            behind = position + len(waiting.timers)
+            if not waiting.answer.done():
+                waiting.answer.set_result(results[position:behind])
+            position = behind
+
+    async def _stored(self, timers: Sequence[NewTimer]) -> Sequence[Stored]:
+        try:
+            return await self._schedule_twice(timers)
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the writer
-            await self._isolate(batch, error)
-        else:
-            for waiting, result in zip(batch, results, strict=True):
-                if not waiting.answer.done():
-                    waiting.answer.set_result(result)
+            if len(timers) == 1 or isinstance(error, DatabaseUnavailable):
+                return [error] * len(timers)
+            # One create that cannot be stored must not fail the others: halves find it in few steps.
+            log.warning("a batch of %d creates failed and is split: %r", len(timers), error)
+            middle = len(timers) // 2
+            return [*await self._stored(timers[:middle]), *await self._stored(timers[middle:])]
 
     async def _schedule_twice(self, timers: Sequence[NewTimer]) -> Sequence[Scheduled | NameTaken]:
         """Once more after a lost connection: the first try may have met one that was stale."""
@@ -143,18 +190,3 @@ class Intake:
             return await self._schedule(timers)
         except DatabaseUnavailable:
             return await self._schedule(timers)
-
-    async def _isolate(self, batch: list[_Waiting], error: Exception) -> None:
-        """One create that cannot be stored must not fail the others: halves find it in few steps."""
-        if len(batch) == 1:
-            self._refuse(batch, error)
-            return
-        log.warning("a batch of %d creates failed and is split: %r", len(batch), error)
-        middle = len(batch) // 2
-        await self._store(batch[:middle])
-        await self._store(batch[middle:])
-
-    def _refuse(self, batch: Sequence[_Waiting], error: Exception) -> None:
-        for waiting in batch:
-            if not waiting.answer.done():
-                waiting.answer.set_exception(error)

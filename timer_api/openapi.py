@@ -41,6 +41,12 @@ _PROBLEM_SCHEMA: dict[str, Any] = {
         },
         "holder": {"type": "string", "format": "uuid", "description": "Who has the name (name-taken)."},
         "timer_status": {"type": "string", "description": "Where the timer stands (not-cancellable)."},
+        "index": {"type": "integer", "minimum": 0, "description": "Which timer of a batch, from 0."},
+        "timer_id": {
+            "type": "string",
+            "format": "uuid",
+            "description": "The id of a timer of a batch of which nobody knows whether it was stored.",
+        },
         "reference": {"type": "string", "description": "What to look for in the log (internal-error)."},
     },
 }

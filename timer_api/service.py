@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
+from timer_api.admission import Admission
 from timer_api.errors import Kind, Problem
 from timer_api.intake import Intake, IntakeLimits
 from timer_api.settings import ApiSettings
@@ -39,6 +40,9 @@ class Service:
             self._schedule,
             IntakeLimits(line_timers=settings.api_queue_timers, line_bytes=settings.api_queue_bytes),
         )
+        # Batches have a line and writers of their own, so that no single create stands behind one.
+        self.batch_intake = Intake(self._schedule, name="batch writer")
+        self.admission = Admission(settings.api_batch_queue_bytes)
         self.reached = asyncio.Event()
         """Set when the database was reached for the first time."""
         self._on_fatal = on_fatal
@@ -47,11 +51,13 @@ class Service:
     def start(self) -> None:
         """Begin; nothing waits for the database."""
         self.intake.start()
+        self.batch_intake.start()
         self._watch = asyncio.create_task(self._watch_database(), name="watch database")
 
     async def stop(self) -> None:
         """Store what waits, and close every connection."""
-        await self.intake.stop(self.settings.api_stop_seconds)
+        within_seconds = self.settings.api_stop_seconds
+        await asyncio.gather(self.intake.stop(within_seconds), self.batch_intake.stop(within_seconds))
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.wait([self._watch])

@@ -29,6 +29,17 @@ class ApiSettings(DatabaseSettings):
     api_body_bytes: int = Field(
         1_048_576, ge=1024, le=8_388_608, description="The largest request body; past it the answer is 413."
     )
+    api_batch_body_bytes: int = Field(
+        16_777_216,
+        ge=1024,
+        le=67_108_864,
+        description="The largest body of a batch; past it the answer is 413.",
+    )
+    api_batch_queue_bytes: int = Field(
+        33_554_432,
+        ge=1_048_576,
+        description="How many bytes of batches may be in work or wait; past it the answer is 503.",
+    )
     api_stop_seconds: int = Field(
         8,
         ge=1,

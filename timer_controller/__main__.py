@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import signal
 import sys
 
@@ -24,11 +25,19 @@ def main() -> int:
     settings = read_or_exit(ControllerSettings)
     log_to_stderr(settings.log_level)
     collect_garbage_rarely()
+    _open_as_many_as_allowed()
     try:
         return uvloop.run(_run(settings))
     except DatabaseError as error:
         sys.stderr.write(f"timer_controller: {error}\n")
         return 1
+
+
+def _open_as_many_as_allowed() -> None:
+    """A connection is an open file, and the usual limit, 1,024, is less than the calls that there may be. Many
+    systems allow more to who asks."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _sender(settings: ControllerSettings) -> Sender:

@@ -6,12 +6,13 @@ import logging
 import time
 from collections.abc import Callable
 
+from timer_controller.frontier import Frontier
 from timer_controller.hands import Hands
 from timer_controller.lease import Lease
 from timer_db.clock import DatabaseClock
 from timer_db.domain.claim import Claim
 from timer_db.domain.errors import DatabaseUnavailable
-from timer_db.domain.queue_entry import QueueEntry
+from timer_db.domain.queue_entry import time_bound
 from timer_db.engine import Engine
 from timer_db.operations import claim as operations
 
@@ -21,9 +22,17 @@ AHEAD_SECONDS = 0.25
 """Beyond the next poll, so that a claim and the look at its timers are over before they are due."""
 
 
+BEHIND_US = 1_000_000
+"""What was due so long before its claim waited in a backlog."""
+SWEEP_SECONDS = 2.0
+"""How often a look begins at the start of the queue, so that stragglers are found."""
+SWEEP_PAUSES = 20
+"""Such a look wades through whatever was deleted and not purged, and may take a twentieth of the time."""
+
+
 class Claimer:
-    """Each poll looks from the beginning of the queue; while batches are full, the next one goes on behind
-    the last, past the rows that were just deleted (they stay in the index until the server purges them)."""
+    """Each poll looks behind what was looked through before, priority by priority, and claims what is due soon,
+    the highest first; while batches are full, the next one goes on behind the last."""
 
     def __init__(
         self,
@@ -35,6 +44,7 @@ class Claimer:
         hands: Hands,
         poll_seconds: float,
         on_claimed: Callable[[list[Claim]], None],
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine = engine
         self._controller_id = controller_id
@@ -43,71 +53,100 @@ class Claimer:
         self._hands = hands
         self._poll_seconds = poll_seconds
         self._on_claimed = on_claimed
+        self._monotonic = monotonic
+        self.is_behind = False
+        """Whether there is a backlog: the last claim came late."""
         self._number = 0
         self._uncertain = False
         self._ranks: list[int] = []
-        self._behind: dict[int, bytes] = {}
+        self._frontier = Frontier()
+        self._next_poll_at = 0.0
+        self._stragglers_are_expected = False
+        self._sweep_not_before = 0.0
+        self._sweep_at = 0.0
+
+    def expect_stragglers(self) -> None:
+        """Timers were put back into the queue: look from its start at once. The caller wakes the loop."""
+        self._stragglers_are_expected = True
         self._next_poll_at = 0.0
 
     async def run_once(self) -> float:
         """Claim one batch; gives the seconds until the next. The caller wakes it when hands become free."""
         if self._uncertain:
             await self._adopt_lost_batch()
-        if not self._lease.may_send():
-            return self._poll_seconds
-        now = time.monotonic()
-        if now >= self._next_poll_at:
-            self._next_poll_at = now + self._poll_seconds
-            self._behind.clear()
-            self._ranks = await operations.ready_ranks(self._engine, self._horizon_us())
         limit = min(self._hands.free, operations.BATCH_MAX)
         # A few free hands are not worth a transaction; more become free in a moment.
         worthwhile = limit >= max(1, min(self._hands.capacity // 4, operations.BATCH_MAX))
-        if self._ranks and worthwhile and await self._claim(limit) == limit:
-            return 0
-        return max(0.0, self._next_poll_at - time.monotonic()) if worthwhile else self._poll_seconds
+        if not worthwhile or not self._lease.may_send():
+            return self._poll_seconds
+        began = self._monotonic()
+        is_poll = began >= self._next_poll_at
+        is_sweep = is_poll and self._is_time_to_sweep(began)
+        if is_poll:
+            self._next_poll_at = began + self._poll_seconds
+            await self._look(from_start=is_sweep)
+        is_full = bool(self._ranks) and await self._claim(limit) == limit
+        ended = self._monotonic()
+        if is_sweep:
+            self._sweep_not_before = ended + SWEEP_PAUSES * (ended - began)
+            self._sweep_at = max(self._sweep_not_before, ended + SWEEP_SECONDS)
+        return 0 if is_full else max(0.0, self._next_poll_at - ended)
+
+    def _is_time_to_sweep(self, now: float) -> bool:
+        return now >= (self._sweep_not_before if self._stragglers_are_expected else self._sweep_at)
+
+    async def _look(self, *, from_start: bool) -> None:
+        """Find out which priorities have something to claim."""
+        if from_start:
+            self._stragglers_are_expected = False
+            self._frontier.start_over()
+        at_us = self._clock.earliest_us()
+        firsts = await operations.first_entries(self._engine, self._frontier.seen)
+        if new := firsts.keys() - self._frontier.seen.keys():
+            await operations.put_heads(self._engine, new)
+        self._frontier.note_look(firsts, at_us)
+        bound = time_bound(self._horizon_us())
+        self.is_behind = False
+        self._ranks = sorted(rank for rank, first in firsts.items() if first is not None and first < bound)
 
     async def _claim(self, limit: int) -> int:
         self._number += 1
         try:
-            entries = await operations.claim(
+            taken = await operations.claim(
                 self._engine,
                 self._controller_id,
                 self._number,
                 ranks=self._ranks,
-                behind=self._behind,
+                behind=self._frontier.ahead,
                 horizon_us=self._horizon_us(),
                 limit=limit,
             )
         except DatabaseUnavailable:
             self._uncertain = True
             raise
-        if len(entries) < limit:
-            self._ranks = []
-        self._behind.update(entries)
-        await self._hold(entries)
+        entries = taken.entries
+        reached = self._ranks.index(entries[-1].rank) if len(entries) == limit else len(self._ranks)
+        self.is_behind = bool(entries) and entries[0].at_us < self._clock.earliest_us() - BEHIND_US
+        self._frontier.note_claim(entries, self._ranks[:reached])
+        del self._ranks[:reached]
+        if entries:
+            self._hold(taken)
         return len(entries)
 
     async def _adopt_lost_batch(self) -> None:
         """The answer to the last claim was lost, with a batch or without one."""
         entries = await operations.adopt(self._engine, self._controller_id, self._number)
+        claims = await operations.load(self._engine, self._number, entries)
         self._uncertain = False
         if entries:
             log.warning("adopted batch %d with %d timers: its claim's answer was lost", self._number, len(entries))
-        await self._hold(entries)
+            self._hold(operations.Taken(entries, claims))
 
-    async def _hold(self, entries: list[QueueEntry]) -> None:
-        if not entries:
-            return
-        try:
-            claims = await operations.load(self._engine, self._number, entries)
-        except DatabaseUnavailable:
-            self._uncertain = True
-            raise
-        self._hands.take(self._number, [claim.entry for claim in claims])
-        if len(claims) < len(entries):
-            log.error("%d timers of the queue are not in the table of timers", len(entries) - len(claims))
-        self._on_claimed(claims)
+    def _hold(self, taken: operations.Taken) -> None:
+        self._hands.take(self._number, [claim.entry for claim in taken.claims])
+        if gone := len(taken.entries) - len(taken.claims):
+            log.error("%d timers of the queue are not in the table of timers", gone)
+        self._on_claimed(taken.claims)
 
     def _horizon_us(self) -> int:
         return self._clock.latest_us() + round((self._poll_seconds + AHEAD_SECONDS) * 1_000_000)

@@ -10,23 +10,30 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from timer_controller.calls import call_of
+from timer_controller.destinations import Destination
 from timer_controller.lease import Lease
 from timer_controller.sender.protocol import Cancel, Result, Sender
 from timer_db.clock import DatabaseClock
 from timer_db.domain.claim import Claim, Finished
 from timer_db.domain.errors import DatabaseUnavailable, TimerNotFound
-from timer_db.domain.policy import after_attempt
+from timer_db.domain.policy import Next, after_attempt
 from timer_db.domain.queue_entry import QueueEntry
-from timer_db.domain.states import Outcome
+from timer_db.domain.states import Outcome, TimerState
 
 log = logging.getLogger(__name__)
 
 _AGAIN_SECONDS = 0.25
+_DELIVERED = Next(TimerState.delivered)
+"""What nearly all attempts lead to."""
+
+
+Left = Callable[[Claim, Destination, Result | None, float], None]
+"""Told when a call has left: what came of it, or None when it was not made, and when it began (monotonic)."""
 
 
 class Delivery:
     """Calls in flight. `on_finished` takes each outcome; `on_refused` takes a claim back that may not be sent;
-    `on_room` is told after each call that another may begin.
+    `on_left` is told first, so that another call may begin.
 
     A call is a callback, not a task: that halves what it costs beside the sender.
     """
@@ -40,19 +47,21 @@ class Delivery:
         calls_max: int,
         on_finished: Callable[[Finished], None],
         on_refused: Callable[[Claim], None],
-        on_room: Callable[[], None],
+        on_left: Left,
         load_whole: Callable[[Claim], Awaitable[Claim]],
         draw: Callable[[], float] = random.random,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sender = sender
         self._clock = clock
         self._lease = lease
-        self._calls_max = calls_max
+        self.calls_max = calls_max
         self._on_finished = on_finished
         self._on_refused = on_refused
-        self._on_room = on_room
+        self._on_left = on_left
         self._load_whole = load_whole
         self._draw = draw
+        self._monotonic = monotonic
         self._in_flight: dict[QueueEntry, Cancel | None] = {}
         self._idle = asyncio.Event()
         self._idle.set()
@@ -62,30 +71,40 @@ class Delivery:
         """Calls under way."""
         return len(self._in_flight)
 
+    @property
+    def room(self) -> int:
+        """How many more there may be."""
+        return self.calls_max - len(self._in_flight)
+
     def may_start(self) -> int:
         """How many more calls may begin now; none without a lease."""
-        return self._calls_max - len(self._in_flight) if self._lease.may_send() else 0
+        return self.calls_max - len(self._in_flight) if self._lease.may_send() else 0
 
-    def start(self, claim: Claim) -> None:
+    def start(self, claim: Claim, destination: Destination) -> None:
         """Begin one call."""
         self._idle.clear()
         if claim.is_large:
-            reading = asyncio.get_running_loop().create_task(self._start_whole(claim))
+            reading = asyncio.get_running_loop().create_task(self._start_whole(claim, destination))
             self._in_flight[claim.entry] = partial(_cancel, reading)
             return
         self._in_flight[claim.entry] = None
         now_us = self._clock.earliest_us()
-        ended = partial(self._ended, claim, time.monotonic(), now_us)
+        ended = partial(self._ended, claim, destination, self._monotonic(), now_us)
         try:
             call = call_of(claim, now_us)
             cancel = self._sender.start(call, self._lease.may_send, ended)
         except Exception as error:
             log.exception("timer %s: a fault in the sender", claim.timer.id)
             reason = f"internal fault: {type(error).__name__}"
-            ended(Result(Outcome.unknown, reason, finished_at=time.monotonic()))
+            ended(Result(Outcome.unknown, reason, finished_at=self._monotonic(), forbidden=True))
             return
         if claim.entry in self._in_flight:
             self._in_flight[claim.entry] = cancel
+
+    def give_up(self, claim: Claim, reason: str) -> None:
+        """An attempt that is over without a call."""
+        result = Result(Outcome.not_sent, reason, finished_at=self._monotonic())
+        self._on_finished(self._judge(claim, result, result.finished_at, self._clock.earliest_us()))
 
     async def ended(self) -> None:
         """Wait until no call is in flight."""
@@ -99,36 +118,38 @@ class Delivery:
         self._in_flight.clear()
         self._idle.set()
 
-    async def _start_whole(self, claim: Claim) -> None:
+    async def _start_whole(self, claim: Claim, destination: Destination) -> None:
         """What is large is read only now."""
+        began_at = self._monotonic()
         try:
             whole = await self._load_whole(claim)
         except DatabaseUnavailable:
             await asyncio.sleep(_AGAIN_SECONDS)
-            self._leave(claim)
+            self._leave(claim, destination, None, began_at)
             self._on_refused(claim)
-            self._on_room()
         except TimerNotFound as error:
             log.error("claimed, but: %s", error)
-            self._leave(claim)
-            self._on_room()
+            self._leave(claim, destination, None, began_at)
         else:
-            self.start(whole)
+            self.start(whole, destination)
 
-    def _ended(self, claim: Claim, began_at: float, began_us: int, result: Result) -> None:
+    def _ended(
+        self, claim: Claim, destination: Destination, began_at: float, began_us: int, result: Result
+    ) -> None:
         if claim.entry not in self._in_flight:
             return  # it was abandoned
-        self._leave(claim)
         if result.withheld:
+            self._leave(claim, destination, None, began_at)
             self._on_refused(claim)
         else:
+            self._leave(claim, destination, result, began_at)
             self._on_finished(self._judge(claim, result, began_at, began_us))
-        self._on_room()
 
-    def _leave(self, claim: Claim) -> None:
+    def _leave(self, claim: Claim, destination: Destination, result: Result | None, began_at: float) -> None:
         del self._in_flight[claim.entry]
         if not self._in_flight:
             self._idle.set()
+        self._on_left(claim, destination, result, began_at)
 
     def _judge(self, claim: Claim, result: Result, began_at: float, began_us: int) -> Finished:
         """`began_at` (monotonic) and `began_us` (the database's clock) are the same moment: what follows is told
@@ -136,16 +157,18 @@ class Delivery:
         first_byte_at = began_at if result.first_byte_at is None else result.first_byte_at
         latency_us = round((result.finished_at - began_at) * 1_000_000)
         finished_at_us = began_us + latency_us
-        following = after_attempt(
-            outcome=result.outcome,
-            http_status=result.status,
-            retry_after_seconds=result.retry_after_seconds,
-            attempt=claim.attempt,
-            retry=claim.timer.retry,
-            on_unknown=claim.timer.on_unknown,
-            now_us=finished_at_us,
-            draw=self._draw(),
-        )
+        following = _DELIVERED
+        if result.outcome is not Outcome.delivered:
+            following = after_attempt(
+                outcome=result.outcome,
+                http_status=result.status,
+                retry_after_seconds=result.retry_after_seconds,
+                attempt=claim.attempt,
+                retry=claim.timer.retry,
+                on_unknown=claim.timer.on_unknown,
+                now_us=finished_at_us,
+                draw=self._draw(),
+            )
         # By position: see the note at `NewTimer`.
         return Finished(
             claim.batch,

@@ -1,13 +1,13 @@
-"""Writes outcomes down, many in one transaction."""
+"""Writes down what became of claims, many in one transaction."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from timer_controller.hands import Hands
-from timer_db.domain.claim import Finished
+from timer_db.domain.claim import Finished, Returned
 from timer_db.domain.errors import DatabaseUnavailable, Fenced
 from timer_db.engine import Engine
 from timer_db.operations.claim import BATCH_MAX
@@ -19,15 +19,23 @@ GATHER_SECONDS = 0.01
 
 
 class Finisher:
-    """Outcomes wait here until they are written. `on_written` is called when hands became free."""
+    """Outcomes, and claims that go back unsent, wait here until they are written. `on_written` is called when
+    hands became free, with what went back.
 
-    def __init__(self, engine: Engine, controller_id: int, hands: Hands, on_written: Callable[[], None]) -> None:
+    Nobody else writes to this controller's batches, so it knows which of them ends with what it writes.
+    """
+
+    def __init__(
+        self, engine: Engine, controller_id: int, hands: Hands, on_written: Callable[[Sequence[Returned]], None]
+    ) -> None:
         self._engine = engine
         self._controller_id = controller_id
         self._hands = hands
         self._on_written = on_written
         self._outcomes: list[Finished] = []
+        self._returned: list[Returned] = []
         self._to_write: list[Finished] = []
+        self._to_return: list[Returned] = []
         self._is_repeat = False
         self._first = asyncio.Event()
         self._idle = asyncio.Event()
@@ -39,6 +47,12 @@ class Finisher:
         self._idle.clear()
         self._first.set()
 
+    def give_back(self, returned: Returned) -> None:
+        """A claim is not used."""
+        self._returned.append(returned)
+        self._idle.clear()
+        self._first.set()
+
     async def all_written(self) -> None:
         """Wait until nothing is left to write."""
         await self._idle.wait()
@@ -46,36 +60,48 @@ class Finisher:
     async def run_once(self) -> float:
         """Write what has gathered; gives 0. Raises Fenced when claims were taken over.
 
-        When the database is away the same outcomes are tried again by the next step: they are never dropped
-        while the claims are ours.
+        When the database is away the same is tried again by the next step: nothing is ever dropped while the
+        claims are ours.
         """
-        if not self._to_write:
+        if not self._to_write and not self._to_return:
             await self._first.wait()
-            if len(self._outcomes) < BATCH_MAX:
+            if len(self._outcomes) < BATCH_MAX and len(self._returned) < BATCH_MAX:
                 # A short wait for company: one commit for all that ends within it.
                 await asyncio.sleep(GATHER_SECONDS)
-            self._to_write = self._outcomes[:BATCH_MAX]
-            del self._outcomes[:BATCH_MAX]
-            if not self._outcomes:
-                self._first.clear()
+            self._take()
         await self._write()
-        self._to_write, self._is_repeat = [], False
-        if not self._outcomes:
+        returned = self._to_return
+        self._to_write, self._to_return, self._is_repeat = [], [], False
+        if not self._outcomes and not self._returned:
             self._idle.set()
-        self._on_written()
+        self._on_written(returned)
         return 0
 
+    def _take(self) -> None:
+        self._to_write = self._outcomes[:BATCH_MAX]
+        del self._outcomes[:BATCH_MAX]
+        self._to_return = self._returned[:BATCH_MAX]
+        del self._returned[:BATCH_MAX]
+        if not self._outcomes and not self._returned:
+            self._first.clear()
+
     async def _write(self) -> None:
-        done = self._hands.done_with(self._to_write)
+        leaving: list[Finished | Returned] = [*self._to_write, *self._to_return]
+        done = self._hands.done_with(leaving)
         try:
             written = await finish(
-                self._engine, self._controller_id, self._to_write, done, is_repeat=self._is_repeat
+                self._engine,
+                self._controller_id,
+                self._to_write,
+                self._to_return,
+                done,
+                is_repeat=self._is_repeat,
             )
         except DatabaseUnavailable:
             self._is_repeat = True
             raise
-        for f in self._to_write:
-            self._hands.let_go(f.batch, [f.entry])
+        for claim in leaving:
+            self._hands.let_go(claim.batch, [claim.entry])
         for f in written.lost:
             log.error("timer %s: %s, but the claim had been taken over", f.entry.timer_id.hex(), f.outcome)
         if written.lost_batches:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-from timer_db.domain.claim import Finished
+from timer_db.domain.claim import Finished, Returned
 from timer_db.domain.queue_entry import QueueEntry
 
 
@@ -39,11 +39,11 @@ class Hands:
         """Every batch of which something is in hand."""
         return list(self._batches)
 
-    def done_with(self, finished: Sequence[Finished]) -> list[int]:
+    def done_with(self, leaving_now: Iterable[Finished | Returned]) -> list[int]:
         """The batches of which nothing is left once these are written."""
         leaving: dict[int, set[QueueEntry]] = {}
-        for f in finished:
-            leaving.setdefault(f.batch, set()).add(f.entry)
+        for claim in leaving_now:
+            leaving.setdefault(claim.batch, set()).add(claim.entry)
         return [batch for batch, entries in leaving.items() if self._batches.get(batch, set()) <= entries]
 
     def let_go(self, batch: int, entries: Iterable[QueueEntry]) -> None:

@@ -1,26 +1,62 @@
-"""Looks after the log of attempts."""
+"""Looks after the log of attempts, and deletes what is older than the retention."""
 
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 
+from timer_controller.purge import Purge
 from timer_db.engine import Engine
 from timer_db.operations import partitions
+from timer_db.operations.retention import find_overdue
 
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 3600.0
+AGAIN_SECONDS = 60.0
+"""While there is no partition for today and none could be made."""
+PAUSES_BEHIND = 9
+"""Pauses as long as a step while timers are overdue: what is deleted can wait."""
 
 
 class Retention:
-    """Keeps a partition ready for each of the next days."""
+    """Each hour, keeps a partition ready for each of the next days, and begins to delete what is too old.
 
-    def __init__(self, engine: Engine) -> None:
+    Between two steps of that it waits as long as the last one took: so it keeps one connection busy for half the
+    time at most, and the slower the server is, the less it asks for. While timers are overdue, it waits longer.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        days: int,
+        is_behind: Callable[[], bool] = lambda: False,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._engine = engine
+        self._days = days
+        self._is_behind = is_behind
+        self._monotonic = monotonic
+        self._next_look_at = float("-inf")
+        self._purge: Purge | None = None
 
     async def run_once(self) -> float:
-        """One look; gives the seconds until the next."""
+        """One look or one step; gives the seconds until the next."""
+        began = self._monotonic()
+        if began >= self._next_look_at:
+            self._next_look_at = began + await self._look()
+        if self._purge is not None and await self._purge.step():
+            return (self._monotonic() - began) * (PAUSES_BEHIND if self._is_behind() else 1)
+        self._purge = None
+        return max(0.0, self._next_look_at - self._monotonic())
+
+    async def _look(self) -> float:
+        """Gives the seconds until the next."""
         made = await partitions.keep(self._engine)
         if made:
             log.info("made partitions of the log of attempts: %s", ", ".join(made))
-        return LOOK_SECONDS
+        if self._days and self._purge is None:
+            self._purge = Purge(self._engine, await find_overdue(self._engine, self._days))
+        return AGAIN_SECONDS if made is None else LOOK_SECONDS

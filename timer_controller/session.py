@@ -6,33 +6,34 @@ import asyncio
 import logging
 import os
 import socket
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import partial
 
+from timer_controller.breaker import BreakerRules
 from timer_controller.claimer import Claimer
+from timer_controller.deferrer import Deferrer
 from timer_controller.delivery import Delivery
+from timer_controller.destinations import Destination, Destinations
+from timer_controller.dispatcher import Dispatcher
 from timer_controller.finisher import Finisher
 from timer_controller.hands import Hands
 from timer_controller.heartbeat import Heartbeat
 from timer_controller.lease import Lease
 from timer_controller.loops import Repeater
+from timer_controller.reclaimer import Reclaimer
 from timer_controller.rescuer import Rescuer
 from timer_controller.retention import Retention
-from timer_controller.sender.protocol import Sender
+from timer_controller.sender.protocol import Result, Sender
 from timer_controller.settings import ControllerSettings
 from timer_controller.version import VERSION
 from timer_controller.wheel import Wheel
 from timer_db.clock import DatabaseClock
-from timer_db.domain.claim import Claim
-from timer_db.domain.errors import DatabaseUnavailable
+from timer_db.domain.claim import Claim, Returned
 from timer_db.engine import Engine
 from timer_db.operations import membership
-from timer_db.operations.claim import give_back, load_whole
+from timer_db.operations.claim import load_whole
 
 log = logging.getLogger(__name__)
-
-_AGAIN_SECONDS = 0.25
 
 
 class Session:
@@ -43,7 +44,6 @@ class Session:
         self._engine = engine
         self._controller_id = controller_id
         self._drain_seconds = settings.drain_seconds
-        self._refused: list[Claim] = []
         self._is_draining = False
         clock = DatabaseClock()
         self.lease = Lease(settings.lease_seconds)
@@ -56,11 +56,34 @@ class Session:
             calls_max=settings.calls_max,
             on_finished=self._finisher.put,
             on_refused=self._on_refused,
-            on_room=lambda: self._wheel.turn(),
+            on_left=self._on_left,
             load_whole=partial(load_whole, engine),
         )
-        self._wheel = Wheel(clock, self._delivery.start, self._delivery.may_start)
-        claimer = Claimer(
+        rules = BreakerRules(
+            settings.breaker_failures, settings.breaker_seconds, settings.breaker_patience_seconds
+        )
+        destinations = Destinations(rules)
+        deferrer = Deferrer(
+            destinations,
+            self._delivery,
+            hands=self._hands,
+            lease=self.lease,
+            destination_calls_max=settings.destination_calls_max,
+            give_back=self._finisher.give_back,
+            on_room=self._on_room,
+        )
+        self._dispatcher = Dispatcher(self._delivery, destinations, deferrer)
+        self._wheel = Wheel(clock, self._dispatcher.put)
+        self._reclaimer = Reclaimer(
+            engine,
+            controller_id,
+            lease=self.lease,
+            hands=self._hands,
+            deferrer=deferrer,
+            poll_seconds=settings.poll_seconds,
+            on_claimed=self._dispatcher.take_back,
+        )
+        self._claimer = Claimer(
             engine,
             controller_id,
             clock=clock,
@@ -71,11 +94,14 @@ class Session:
         )
         heartbeat = Heartbeat(engine, controller_id, clock=clock, lease=self.lease, on_renewed=self._on_renewed)
         self._beats = Repeater("beat", heartbeat.run_once)
-        self._claims = Repeater("claim", claimer.run_once)
+        self._claims = Repeater("claim", self._claimer.run_once)
+        self._reclaims = Repeater("reclaim", self._reclaimer.run_once)
+        self._sweeps = Repeater("sweep", deferrer.run_once)
         self._outcomes = Repeater("finish", self._finisher.run_once)
-        rescuer = Rescuer(engine, lease=self.lease, on_rescued=self._claims.wake)
+        rescuer = Rescuer(engine, lease=self.lease, on_rescued=self._on_rescued)
         self._rescues = Repeater("rescue", rescuer.run_once)
-        self._upkeep = Repeater("upkeep", Retention(engine).run_once)
+        retention = Retention(engine, days=settings.retention_days, is_behind=lambda: self._claimer.is_behind)
+        self._upkeep = Repeater("upkeep", retention.run_once)
         self._first_beat = heartbeat.run_once
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -83,33 +109,35 @@ class Session:
         await self._first_beat()
         try:
             async with asyncio.TaskGroup() as group:
-                claims = group.create_task(self._claims.run())
+                claiming = [group.create_task(part.run()) for part in (self._claims, self._reclaims)]
                 endless = [
                     group.create_task(part.run())
-                    for part in (self._beats, self._outcomes, self._rescues, self._upkeep)
+                    for part in (self._beats, self._outcomes, self._sweeps, self._rescues, self._upkeep)
                 ]
                 await stop.wait()
                 self._claims.stop()
-                await claims
+                self._reclaims.stop()
+                await asyncio.gather(*claiming)
                 await self._drain()
                 for task in endless:
                     task.cancel()
         finally:
             self._wheel.empty()
+            self._dispatcher.empty()
             self._delivery.abandon()
         await membership.leave(self._engine, self._controller_id)
 
     async def _drain(self) -> None:
         """Give back what was not sent, let calls end, write every outcome: no unknowns."""
         self._is_draining = True
-        waiting = self._wheel.empty()
+        waiting = self._wheel.empty() + self._dispatcher.empty()
         log.info("stopping: %d timers go back, %d calls are in flight", len(waiting), self._delivery.in_flight)
         try:
             async with asyncio.timeout(self._drain_seconds):
-                await self._give_back(waiting)
+                for claim in waiting:
+                    self._give_back(claim)
                 await self._delivery.ended()
                 await self._finisher.all_written()
-                await self._give_back(self._refused)
         except TimeoutError:
             log.error(
                 "stopped after %.0f s with %d timers in hand: others will take them over as unknown",
@@ -117,33 +145,38 @@ class Session:
                 self._hands.held,
             )
 
-    async def _give_back(self, claims: Iterable[Claim]) -> None:
-        by_batch: defaultdict[int, list[Claim]] = defaultdict(list)
-        for claim in claims:
-            by_batch[claim.batch].append(claim)
-        for batch, members in by_batch.items():
-            entries = {claim.entry for claim in members}
-            is_done = self._hands.open_in(batch) <= entries
-            while True:
-                try:
-                    await give_back(self._engine, self._controller_id, batch, entries, is_done=is_done)
-                    break
-                except DatabaseUnavailable:
-                    await asyncio.sleep(_AGAIN_SECONDS)
-            self._hands.let_go(batch, entries)
+    def _give_back(self, claim: Claim) -> None:
+        self._finisher.give_back(Returned(claim.batch, claim.entry))
 
     def _on_refused(self, claim: Claim) -> None:
         # The lease ran out between the wheel and the first byte: it waits for the lease, or goes back.
         if self._is_draining:
-            self._refused.append(claim)
+            self._give_back(claim)
         else:
-            self._wheel.put([claim])
+            self._dispatcher.put([claim])
 
-    def _on_written(self) -> None:
+    def _on_left(self, claim: Claim, destination: Destination, result: Result | None, began_at: float) -> None:
+        self._dispatcher.left(claim, destination, result, began_at)
+
+    def _on_room(self, key: bytes) -> None:
+        self._reclaimer.want(key)
+        self._reclaims.wake()
+
+    def _on_written(self, returned: Sequence[Returned]) -> None:
+        self._claims.wake()
+        for key in {claim.destination for claim in returned}:
+            if key is not None:
+                self._reclaimer.want(key)
+        if self._reclaimer.is_hungry:
+            self._reclaims.wake()
+
+    def _on_rescued(self) -> None:
+        self._claimer.expect_stragglers()
         self._claims.wake()
 
     def _on_renewed(self) -> None:
         self._wheel.turn()
+        self._dispatcher.turn()
 
 
 async def join(engine: Engine, sender: Sender, settings: ControllerSettings) -> Session:

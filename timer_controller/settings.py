@@ -23,12 +23,27 @@ class ControllerSettings(DatabaseSettings):
         le=300,
         description="How long a controller may be silent before others take its timers over. The same for all.",
     )
-    calls_max: int = Field(128, ge=1, le=20_000, description="Calls that a controller has in flight at most.")
+    calls_max: int = Field(1024, ge=1, le=20_000, description="Calls that a controller has in flight at most.")
+    destination_calls_max: int = Field(
+        64, ge=1, le=20_000, description="Those to one receiver at most; fewer, the more there are to others."
+    )
     hands_max: int = Field(
-        2000, ge=1, le=50_000, description="Timers that a controller holds at most, those in flight included."
+        4000, ge=1, le=50_000, description="Timers that a controller holds at most, those in flight included."
+    )
+    breaker_failures: int = Field(
+        5, ge=1, le=1_000_000, description="So many failed calls in a row, and a receiver is not called for now."
+    )
+    breaker_seconds: float = Field(
+        1.0, ge=0.01, le=3600, description="After that time one call is tried; the time doubles while it fails."
+    )
+    breaker_patience_seconds: float = Field(
+        3600.0, ge=0, description="After that time the timers of a receiver that fails do not wait any more."
     )
     drain_seconds: float = Field(
         25.0, gt=0, description="How long a stopping controller waits for calls in flight and for the database."
+    )
+    retention_days: int = Field(
+        7, ge=0, le=36_500, description="How long ended timers and their attempts are kept; 0 is for ever."
     )
     controller_host: str = Field("127.0.0.1", description="Where the controller's health endpoints listen.")
     controller_port: int = Field(0, ge=0, le=65_535, description="Their port; 0 is none.")

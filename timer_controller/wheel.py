@@ -1,4 +1,4 @@
-"""Holds claims until they are due, and starts each at its time."""
+"""Holds claims until they are due."""
 
 from __future__ import annotations
 
@@ -15,58 +15,45 @@ _TICK_SECONDS = 0.001
 
 
 class Wheel:
-    """Starts claims when the database's time has surely come, never early: higher priority first, then older.
+    """Hands claims to `on_due` when the database's time has surely come, never early."""
 
-    `start` begins one call; `may_start` says how many more may begin now. Nothing here waits: `turn` is
-    called when claims come, a call ends, the lease is renewed, or the next time has come.
-    """
-
-    def __init__(self, clock: DatabaseClock, start: Callable[[Claim], None], may_start: Callable[[], int]) -> None:
+    def __init__(self, clock: DatabaseClock, on_due: Callable[[list[Claim]], None]) -> None:
         self._clock = clock
-        self._start = start
-        self._may_start = may_start
+        self._on_due = on_due
         self._waiting: list[tuple[int, QueueEntry, Claim]] = []
-        self._due: list[tuple[QueueEntry, Claim]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._armed_for_us = 0
-        self._is_turning = False
 
     def put(self, claims: Iterable[Claim]) -> None:
         """Hold these until they are due."""
         now_us = self._clock.earliest_us()
+        due = []
         for claim in claims:
-            if claim.entry.at_us <= now_us:
-                heapq.heappush(self._due, (claim.entry, claim))
+            at_us = claim.entry.at_us
+            if at_us <= now_us:
+                due.append(claim)
             else:
-                heapq.heappush(self._waiting, (claim.entry.at_us, claim.entry, claim))
-        self.turn()
+                heapq.heappush(self._waiting, (at_us, claim.entry, claim))
+        self._arm()
+        if due:
+            self._on_due(due)
 
     def turn(self) -> None:
-        """Start what is due, as far as calls may be started, and come back at the next time."""
-        if self._is_turning:
-            return  # a call ended as soon as it was started; the turn under way goes on
-        self._is_turning = True
-        try:
-            self._collect_due()
-            while self._due and self._may_start() > 0:
-                self._start(heapq.heappop(self._due)[1])
-        finally:
-            self._is_turning = False
+        """Look at the clock again, which has learned something."""
+        now_us = self._clock.earliest_us()
+        due = []
+        while self._waiting and self._waiting[0][0] <= now_us:
+            due.append(heapq.heappop(self._waiting)[2])
         self._arm()
+        if due:
+            self._on_due(due)
 
     def empty(self) -> list[Claim]:
-        """Everything that was not started; the wheel holds nothing afterwards."""
+        """Everything that is not due; the wheel holds nothing afterwards."""
         self._disarm()
-        claims = [claim for *_, claim in self._waiting] + [claim for _, claim in self._due]
-        self._waiting, self._due = [], []
+        claims = [claim for *_, claim in self._waiting]
+        self._waiting = []
         return claims
-
-    def _collect_due(self) -> None:
-        if self._waiting:
-            now_us = self._clock.earliest_us()
-            while self._waiting and self._waiting[0][0] <= now_us:
-                _, entry, claim = heapq.heappop(self._waiting)
-                heapq.heappush(self._due, (entry, claim))
 
     def _arm(self) -> None:
         if not self._waiting:

@@ -19,6 +19,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    Computed,
     Index,
     Integer,
     MetaData,
@@ -39,6 +40,7 @@ from sqlalchemy.dialects.mysql import (
     VARCHAR,
 )
 
+from timer_db.domain.queue_entry import HEAD_KEY
 from timer_db.domain.states import AFTER_ATTEMPT, OnUnknown, Outcome, TimerState
 
 PRIORITY_MAX = 32_767
@@ -116,6 +118,8 @@ due_queue = Table(
     metadata,
     Column("priority_rank", SMALLINT(unsigned=True), primary_key=True, autoincrement=False),
     Column("due_key", BINARY(24), primary_key=True),
+    # Stored nowhere; `statements.queue` tells what it is for.
+    Column("is_head", TINYINT(1), Computed(f"due_key = 0x{HEAD_KEY.hex()}", persisted=False)),
     **_INNODB,
 )
 

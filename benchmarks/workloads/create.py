@@ -12,13 +12,13 @@ from benchmarks.ground import Ground
 from benchmarks.meter import Meter, Spent
 
 _SECONDS_MAX = 600
-_ASKED = {"url": "http://127.0.0.1:9/hooks/orders", "delay": 3600, "meta": {"order": 4711}}
+ASKED = {"url": "http://127.0.0.1:9/hooks/orders", "delay": 3600, "meta": {"order": 4711}}
 WITHOUT_DATABASE = "benchmarks.api_without_database"
 
 
 def create_request(port: int) -> bytes:
     """The bytes of one `POST /timers`."""
-    body = json.dumps(_ASKED).encode()
+    body = json.dumps(ASKED).encode()
     head = (
         f"POST /timers HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
@@ -59,9 +59,9 @@ def run(ground: Ground) -> Iterator[Result]:
     ground.observer.empty()
     # First with nothing behind it: what the database writes later must not run into it.
     without = _create(ground, WITHOUT_DATABASE, timers, connections)
-    _expect_stored(ground, 0)
+    expect_stored(ground, 0)
     stored = _create(ground, "timer_api", timers, connections)
-    _expect_stored(ground, stored.made)
+    expect_stored(ground, stored.made)
     result.figures = {
         "share_of_unstored": ratio(stored.per_second, without.per_second),
         **_figures(stored),
@@ -72,7 +72,8 @@ def run(ground: Ground) -> Iterator[Result]:
     yield result
 
 
-def _expect_stored(ground: Ground, timers: int) -> None:
+def expect_stored(ground: Ground, timers: int) -> None:
+    """So many, and no more."""
     found = ground.observer.number("SELECT COUNT(*) FROM timers")
     if found != timers:
         raise BenchmarkError(f"{found} timers are stored instead of {timers}")

@@ -35,7 +35,11 @@ def _controller(ground: Ground, in_flight: int) -> dict[str, Value]:
         timer = replace(template(f"http://127.0.0.1:{port}/late"), timeout_seconds=_CALL_SECONDS)
         load = ground.load_ahead([timer], in_flight)[0]
         hands = min(_HANDS_MOST, in_flight * 3 // 2)
-        with ground.controllers(1, calls_max=in_flight, hands_max=hands) as (controller,):
+        # One receiver may take half of the places, when it is allowed as many as there are.
+        places = 2 * in_flight
+        with ground.controllers(1, calls_max=places, destination_calls_max=places, hands_max=hands) as (
+            controller,
+        ):
             idle_mb = resident_mb(controller.pid)
             sleep_until(load.first_due_us)
             _await_outcomes(ground, in_flight)

@@ -1,4 +1,5 @@
-"""A burst while millions of others wait for later: does what waits slow down what is due?"""
+"""A burst while millions of others wait, and after others that are not purged: does what waits, or what has been,
+slow down what is due?"""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ _STEP_US = 1000
 
 
 def run(ground: Ground) -> Iterator[Result]:
-    """One case: the same burst without the others, and with them."""
+    """One case: the same burst without the others, with them, and with them after a burst that is not purged."""
     timers, others = ground.options.pending_timers, ground.options.pending_others
     controllers = ground.options.controllers[-1]
     result = ground.result("pending", timers=timers, controllers=controllers, others=others)
@@ -27,6 +28,11 @@ def run(ground: Ground) -> Iterator[Result]:
     load = ground.load(template(ground.sink.url(ground.tag("later"))), others, first_due_us, _STEP_US)
     ground.calm()
     claim_among_ms, among = _measure(ground, timers, controllers)
+    ground.observer.forget_outcomes()
+    with ground.observer.old_state():
+        deliver_burst(ground, "pending", timers, controllers)
+        ground.observer.forget_outcomes()
+        unpurged = deliver_burst(ground, "pending", timers, controllers)
     ground.observer.empty()
     result.figures = {
         "share_of_empty": ratio(among.per_second, alone.per_second),
@@ -34,6 +40,7 @@ def run(ground: Ground) -> Iterator[Result]:
         "empty_per_second": alone.per_second,
         "empty_claim_ms": claim_ms,
         "claim_ms": claim_among_ms,
+        "share_unpurged": ratio(unpurged.per_second, alone.per_second),
         "loaded_per_second": round(others / load.seconds),
         **among.figures,
     }

@@ -73,13 +73,15 @@ async def client(served: tuple[FrontDoor, httpx.AsyncClient]) -> httpx.AsyncClie
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package")
-async def count_timers(database_url: str) -> AsyncIterator[CountTimers]:
+async def count_timers(database_url: str) -> CountTimers:
     """How many rows there are, by a look past the application."""
-    engine = open_engine(parse_url(database_url), Pool(size=2))
 
     async def count() -> int:
+        # Anew each time: between two tests the server may have been restarted.
+        engine = open_engine(parse_url(database_url), Pool(size=1))
         async with engine.connect() as connection:
-            return int((await connection.execute(text("SELECT COUNT(*) FROM timers"))).scalar_one())
+            counted = int((await connection.execute(text("SELECT COUNT(*) FROM timers"))).scalar_one())
+        await engine.dispose()
+        return counted
 
-    yield count
-    await engine.dispose()
+    return count

@@ -12,11 +12,12 @@ from pydantic import TypeAdapter
 
 from timer_api.errors import Kind
 from timer_api.health import HealthShown
-from timer_api.timers.schemas import AttemptsShown, TimerPageShown, TimerShown
+from timer_api.timers.schemas import AttemptsShown, BatchShown, TimerPageShown, TimerShown
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
 MODELS: dict[str, Any] = {
+    "BatchShown": BatchShown,
     "TimerShown": TimerShown,
     "TimerPageShown": TimerPageShown,
     "AttemptsShown": AttemptsShown,
@@ -53,6 +54,7 @@ async def test_it_names_every_call(client: httpx.AsyncClient) -> None:
     assert document["openapi"].startswith("3.1")
     assert {name for name, _ in operations(document)} == {
         "POST /timers",
+        "POST /timers/batch",
         "GET /timers",
         "GET /timers/{timer_id}",
         "DELETE /timers/{timer_id}",

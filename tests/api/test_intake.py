@@ -117,17 +117,48 @@ async def test_a_batch_is_bounded_in_timers_and_in_bytes() -> None:
     assert database.sizes == [2, 2, 1]
 
 
-async def test_two_writers_commit_side_by_side() -> None:
+async def test_two_writers_commit_side_by_side_when_many_wait() -> None:
     database = Database()
-    async with intake(database.schedule, writers=2) as line:
+    async with intake(database.schedule, writers=2, crowd_timers=10) as line:
         answers = put_all(line, [new_timer()])
         await database.begun.acquire()
+        answers += put_all(line, [new_timer() for _ in range(9)])
+        await settled()
+        assert database.sizes == [1]
         answers += put_all(line, [new_timer()])
         await database.begun.acquire()
         database.gate.release()
         database.gate.release()
         await asyncio.gather(*answers)
-    assert database.sizes == [1, 1]
+    assert database.sizes == [1, 10]
+
+
+async def test_what_came_together_is_stored_together_and_answered_in_its_order() -> None:
+    database = Database()
+    async with intake(database.schedule, batch_timers=10) as line:
+        first = put_all(line, [new_timer()])
+        await database.begun.acquire()
+        groups = [[new_timer() for _ in range(size)] for size in (6, 4, 3, 20)]
+        answers = [asyncio.create_task(line.put_all(group, 100)) for group in groups]
+        await settled()
+        for _ in range(4):
+            database.gate.release()
+        assert [list(answer) for answer in await asyncio.gather(*answers)] == [
+            [stored(timer) for timer in group] for group in groups
+        ]
+        await asyncio.gather(*first)
+    # A group is never cut, however large.
+    assert database.sizes == [1, 10, 3, 20]
+
+
+async def test_of_a_group_one_that_cannot_be_stored_fails_alone() -> None:
+    database = Database(open_at_once=True)
+    database.poison = {"bad"}
+    timers = [new_timer("bad" if n == 3 else f"good-{n}") for n in range(8)]
+    async with intake(database.schedule) as line:
+        results = await line.put_all(timers, 100)
+    assert [n for n, result in enumerate(results) if isinstance(result, RuntimeError)] == [3]
+    assert [result for n, result in enumerate(results) if n != 3] == [stored(t) for t in timers if t.name != "bad"]
 
 
 @pytest.mark.parametrize("limits", [{"line_timers": 3}, {"line_bytes": 300}])

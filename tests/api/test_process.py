@@ -6,61 +6,26 @@ import asyncio
 import json
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
 
 import httpx
-import pymysql
 import pytest
 import pytest_asyncio
 
-from tests.system import Api, Service, System, poll
+from tests.system import Api, System
 from timer_db.embedded import EmbeddedServer
-from timer_db.engine import parse_url
+
+from .processes import (
+    connection_to,
+    ended,
+    timers_waiting_to_be_written,
+    until_it_listens_no_more,
+    writes_held_back,
+)
 
 URL = "https://example.com/hook"
 CREATE = {"delay": 3600, "url": URL}
 HEAD = b"POST /timers HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-
-
-@contextmanager
-def connection_to(url: str) -> Iterator[pymysql.connections.Connection]:
-    parts = parse_url(url)
-    connection = pymysql.connect(
-        host=parts.host,
-        port=parts.port or 3306,
-        user=parts.username,
-        password=str(parts.password or ""),
-        database=parts.database,
-        autocommit=True,
-    )
-    with connection:
-        yield connection
-
-
-@asynccontextmanager
-async def writes_held_back(url: str) -> AsyncIterator[None]:
-    """Whoever writes timers meanwhile waits, without an error."""
-    with connection_to(url) as connection, connection.cursor() as cursor:
-        cursor.execute("LOCK TABLES timers WRITE")
-        yield
-        cursor.execute("UNLOCK TABLES")
-
-
-async def until_a_writer_waits(url: str) -> None:
-    with connection_to(url) as connection, connection.cursor() as cursor:
-
-        async def look() -> bool:
-            cursor.execute("SHOW PROCESSLIST")
-            return any("INSERT INTO timers" in str(row[7]) for row in cursor.fetchall())
-
-        await poll(look, 30, "a writer to wait")
-
-
-async def ended(service: Service) -> int:
-    assert service.process
-    async with asyncio.timeout(30):
-        return await service.process.wait()
 
 
 async def exchange(api: Api, request: bytes) -> bytes:
@@ -106,7 +71,7 @@ async def test_creates_under_way_are_answered_before_a_stop(system: System, data
     api = await system.start_api()
     async with writes_held_back(database_url):
         creates = [asyncio.create_task(api.client.post("/timers", json=CREATE)) for _ in range(20)]
-        await until_a_writer_waits(database_url)
+        await timers_waiting_to_be_written(database_url)
         api.service.send(signal.SIGTERM)
         await until_it_listens_no_more(api)
     answers = await asyncio.gather(*creates)
@@ -115,20 +80,6 @@ async def test_creates_under_way_are_answered_before_a_stop(system: System, data
     again = await system.start_api()
     for answer in answers:
         assert (await again.client.get(answer.headers["location"])).status_code == 200
-
-
-async def until_it_listens_no_more(api: Api) -> None:
-    host, _, port = api.url.removeprefix("http://").partition(":")
-
-    async def look() -> bool:
-        try:
-            _, writer = await asyncio.open_connection(host, int(port))
-        except ConnectionRefusedError:
-            return True
-        writer.close()
-        return False
-
-    await poll(look, 30, "the API to stop listening")
 
 
 async def test_past_the_bound_of_the_line_creates_are_told_to_come_again(

@@ -19,7 +19,8 @@ from benchmarks.loading import load, template
 from benchmarks.options import Options
 from benchmarks.programs import Program, wait_until
 from benchmarks.sink import Sink, find_nginx
-from benchmarks.workloads import burst, create, floor
+from benchmarks.workloads import backlog, batch, burst, create, floor
+from benchmarks.workloads.backlog import _order
 from timer_db.domain import ids
 from timer_db.embedded import EmbeddedServer, EngineKind
 from timer_db.operations.schedule import schedule
@@ -47,7 +48,15 @@ def ground(
     monkeypatch.setattr("benchmarks.delivery.PURGE_SECONDS", 0.05)
     monkeypatch.setattr("benchmarks.workloads.floor.PURGE_SECONDS", 0.05)
     options = Options(
-        controllers=(1,), burst_timers=(TIMERS,), create_timers=TIMERS, create_connections=8, floor_timers=TIMERS
+        controllers=(1,),
+        burst_timers=(TIMERS,),
+        backlog_timers=TIMERS,
+        create_timers=TIMERS,
+        create_connections=8,
+        batch_timers=3 * TIMERS,
+        batch_sizes=(10, 3 * TIMERS),
+        batch_connections=2,
+        floor_timers=TIMERS,
     )
     (tmp_path / "sink").mkdir()
     observer, sink = Observer(database_url), Sink(tmp_path / "sink", 1)
@@ -96,6 +105,17 @@ def test_burst_counts_what_arrives(ground: Ground) -> None:
     assert result.series["progress"][-1][1] == TIMERS
 
 
+def test_a_backlog_is_compared_with_its_order(ground: Ground) -> None:
+    [result] = backlog.run(ground)
+    assert has_meanings(result)
+    assert (result.figures["missed"], result.figures["doubled"]) == (0, 0)
+    assert result.figures["logged_delivered"] == TIMERS
+    # Two that came the wrong way round are one place off each, and one of them overtook.
+    assert _order([(0, 0), (1, 0), (0, 1), (1, 1)], 2) == {
+        "overtaking_share": 0.25, "places_off_p99": 1, "places_off_max": 1, "missed": 6, "doubled": 0,
+    }  # fmt: skip
+
+
 def test_floor_posts_and_drains(ground: Ground) -> None:
     [result] = floor.run(ground)
     assert has_meanings(result)
@@ -107,6 +127,18 @@ def test_create_stores_each_timer_and_its_yardstick_none(ground: Ground) -> None
     assert has_meanings(result)
     assert isinstance(result.figures["commits_per_create"], float)
     assert 0 < result.figures["commits_per_create"] <= 1.5
+
+
+def test_batch_stores_each_timer_of_each_call(ground: Ground) -> None:
+    """The calls of the second case have two chunks each."""
+    small, large = batch.run(ground)
+    for result in (small, large):
+        assert has_meanings(result)
+        assert all(0 < us < 1_000_000 for us in cpu_of(result))
+        assert isinstance(result.figures["timers_per_second"], int)
+    assert large.case == {"timers": 2 * 3 * TIMERS, "timers_per_call": 3 * TIMERS, "connections": 2}
+    assert isinstance(large.figures["commits_per_timer"], float)
+    assert 0 < large.figures["commits_per_timer"] <= 0.01
 
 
 def test_a_program_ends_with_its_block_and_a_dead_one_is_named(tmp_path: Path) -> None:

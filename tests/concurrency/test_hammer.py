@@ -21,7 +21,6 @@ from timer_db.domain.states import Outcome
 from timer_db.domain.timer import NewTimer
 from timer_db.engine import Pool, open_shards
 from timer_db.operations.cancel import cancel
-from timer_db.operations.claim import give_back
 from timer_db.operations.schedule import Scheduled, schedule
 
 CONTROLLERS = 3
@@ -88,7 +87,7 @@ class Hammer:
             assert not (await self.desk.finish(controller, outcomes[:half])).lost
         if self.random.random() < 0.3:
             back = [claim.entry for claim in claims[half:]]
-            assert await give_back(self.desk.engine, controller, number, back, is_done=True)
+            assert not (await self.desk.give_back(controller, number, back, is_done=True)).lost_batches
         else:
             assert not (await self.desk.finish(controller, outcomes[half:], {number})).lost
 

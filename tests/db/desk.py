@@ -9,13 +9,13 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from timer_db import transactions
-from timer_db.domain.claim import Claim, Finished
+from timer_db.domain.claim import Claim, Finished, Returned
 from timer_db.domain.ids import new_id
-from timer_db.domain.queue_entry import QueueEntry, entry_of, unpack
+from timer_db.domain.queue_entry import QueueEntry, entry_of, time_bound, unpack
 from timer_db.domain.states import Outcome, TimerState
 from timer_db.domain.timer import NewTimer, Timer
 from timer_db.operations import claim as claiming
-from timer_db.operations import membership
+from timer_db.operations import deferred, membership
 from timer_db.operations.finish import Written, finish
 from timer_db.operations.inspect import get_timer
 from timer_db.operations.schedule import Scheduled, schedule
@@ -105,8 +105,20 @@ class Desk:
         horizon_us: int = LATER_US,
         behind: Mapping[int, bytes] | None = None,
     ) -> list[QueueEntry]:
-        """As the claimer does."""
-        ranks = await claiming.ready_ranks(self.engine, horizon_us)
+        """As the claimer does; gives the places."""
+        return (await self.claim_whole(controller_id, number, limit, horizon_us, behind)).entries
+
+    async def claim_whole(
+        self,
+        controller_id: int,
+        number: int = 1,
+        limit: int = claiming.BATCH_MAX,
+        horizon_us: int = LATER_US,
+        behind: Mapping[int, bytes] | None = None,
+    ) -> claiming.Taken:
+        """The same with what was asked for."""
+        firsts = await claiming.first_entries(self.engine, {})
+        ranks = sorted(rank for rank, first in firsts.items() if first and first < time_bound(horizon_us))
         return await claiming.claim(
             self.engine,
             controller_id,
@@ -118,9 +130,9 @@ class Desk:
         )
 
     async def take(self, controller_id: int, number: int = 1, *, limit: int = claiming.BATCH_MAX) -> list[Claim]:
-        """Claim, and load what was claimed."""
-        entries = await self.claim(controller_id, number, limit=limit)
-        return await claiming.load(self.engine, number, entries)
+        """Claim; gives what was asked for."""
+        taken = await self.claim_whole(controller_id, number, limit)
+        return sorted(taken.claims, key=lambda claim: claim.entry)
 
     async def finish(
         self,
@@ -131,7 +143,42 @@ class Desk:
         is_repeat: bool = False,
     ) -> Written:
         """As the finisher does."""
-        return await finish(self.engine, controller_id, outcomes, set(done), is_repeat=is_repeat)
+        return await finish(self.engine, controller_id, outcomes, [], set(done), is_repeat=is_repeat)
+
+    async def give_back(
+        self,
+        controller_id: int,
+        number: int,
+        entries: Iterable[QueueEntry],
+        *,
+        is_done: bool = False,
+        destination: bytes | None = None,
+        is_repeat: bool = False,
+    ) -> Written:
+        """Claims of one batch go back unsent: into the queue, or into the backlog of a destination."""
+        returned = [Returned(number, entry, destination) for entry in entries]
+        done = {number} if is_done else set()
+        return await finish(self.engine, controller_id, [], returned, done, is_repeat=is_repeat)
+
+    async def defer_all(self, controller_id: int, number: int, destination: bytes) -> list[QueueEntry]:
+        """Everything that is due, by way of one batch, into the backlog of a destination."""
+        entries = await self.claim(controller_id, number)
+        await self.give_back(controller_id, number, entries, is_done=True, destination=destination)
+        return entries
+
+    async def reclaim(
+        self,
+        controller_id: int,
+        number: int,
+        destination: bytes,
+        *,
+        behind: QueueEntry | None = None,
+        limit: int = claiming.BATCH_MAX,
+    ) -> list[QueueEntry]:
+        """Claim from the backlog of a destination."""
+        return await deferred.claim_deferred(
+            self.engine, controller_id, number, destination=destination, behind=behind, limit=limit
+        )
 
     async def deliver(
         self, controller_id: int, number: int = 1, *, limit: int = claiming.BATCH_MAX
@@ -175,8 +222,15 @@ class Desk:
 
     async def queued(self) -> list[QueueEntry]:
         """The whole queue, in its order."""
-        rows = await self.rows("SELECT priority_rank, due_key FROM due_queue ORDER BY 1, 2")
+        rows = await self.rows("SELECT priority_rank, due_key FROM due_queue WHERE is_head = 0 ORDER BY 1, 2")
         return [QueueEntry(rank, bytes(key)) for rank, key in rows]
+
+    async def deferred(self) -> dict[bytes, list[QueueEntry]]:
+        """The backlog of every destination, in its order."""
+        found: dict[bytes, list[QueueEntry]] = {}
+        for key, rank, due_key in await self.rows("SELECT * FROM deferred_queue ORDER BY 1, 2, 3"):
+            found.setdefault(bytes(key), []).append(QueueEntry(rank, bytes(due_key)))
+        return found
 
     async def in_hand(self) -> dict[tuple[int, int], list[QueueEntry]]:
         """Every batch by controller and number."""

@@ -14,7 +14,6 @@ from timer_db.domain.states import Outcome, TimerState
 from timer_db.domain.timer import Timer
 from timer_db.operations import cancel as module
 from timer_db.operations.cancel import cancel
-from timer_db.operations.claim import give_back
 from timer_db.transactions import Connection
 
 
@@ -81,7 +80,7 @@ async def test_claimed_and_given_back_in_the_meantime(desk: Desk, monkeypatch: p
         nonlocal looks
         looks += 1
         if looks == 2:
-            await give_back(desk.engine, controller, 1, entries_of([timer]), is_done=True)
+            await desk.give_back(controller, 1, entries_of([timer]), is_done=True)
         found = await read(connection, timer_id)
         if looks == 1:
             await desk.claim(controller, 1)

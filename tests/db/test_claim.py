@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from tests.db.desk import NOON_US, SECOND_US, Desk, entries_of, new_timer, new_timers, retried
+from tests.unit.makers import in_hand
 from timer_db.domain.backoff import RetryPolicy
 from timer_db.domain.errors import Fenced, TimerNotFound
-from timer_db.domain.queue_entry import PRIORITY_MAX
+from timer_db.domain.queue_entry import PRIORITY_MAX, QueueEntry, entry_of, time_bound
 from timer_db.domain.states import OnUnknown, Outcome, TimerState
-from timer_db.domain.timer import Timer
 from timer_db.operations import claim as claiming
 from timer_db.operations import membership
 from timer_db.operations.rescue import fence_silent
+from timer_db.statements import queue
 
 
 async def test_nothing_to_claim_makes_no_batch(desk: Desk) -> None:
@@ -69,11 +72,55 @@ async def test_the_horizon_is_the_first_moment_that_is_too_late(desk: Desk) -> N
     assert await desk.queued() == entries_of([late])
 
 
-async def test_ready_ranks_are_those_with_something_to_call(desk: Desk) -> None:
-    for priority, at_us in ((3, NOON_US), (2, NOON_US + SECOND_US), (9, NOON_US - 1), (PRIORITY_MAX, NOON_US + 5)):
-        await desk.add(new_timer(at_us, priority=priority), new_timer(at_us + SECOND_US, priority=priority))
-    ranks = await claiming.ready_ranks(desk.engine, NOON_US + 1)
-    assert ranks == [PRIORITY_MAX - 9, PRIORITY_MAX - 3]
+async def _firsts(desk: Desk, behind: Mapping[int, bytes]) -> dict[int, int | None]:
+    """By priority, with the moment of the first entry."""
+    found = await claiming.first_entries(desk.engine, behind)
+    return {
+        PRIORITY_MAX - rank: None if key is None else QueueEntry(rank, key).at_us for rank, key in found.items()
+    }
+
+
+@pytest.mark.parametrize("count", [3, queue.LOOKUPS_MAX + 5], ids=["looked up", "hopped through"])
+async def test_the_first_entry_of_each_priority(desk: Desk, count: int) -> None:
+    priorities = [PRIORITY_MAX, 0, 7, *range(100, 200)][:count]
+    await desk.add(*(new_timer(NOON_US + n, priority=p) for p in priorities for n in (3, 1, 2)))
+    assert await _firsts(desk, {}) == dict.fromkeys(priorities, NOON_US + 1)
+    behind = dict.fromkeys([PRIORITY_MAX - p for p in priorities], time_bound(NOON_US + 2))
+    assert await _firsts(desk, behind) == dict.fromkeys(priorities, NOON_US + 2)
+    behind = dict.fromkeys(behind, time_bound(NOON_US + 4))
+    assert await _firsts(desk, behind) == dict.fromkeys(priorities, None)
+
+
+@pytest.mark.parametrize("known", [1, queue.LOOKUPS_MAX, queue.LOOKUPS_MAX + 1])
+async def test_a_priority_that_nobody_knew_is_found(desk: Desk, known: int) -> None:
+    """Wherever it stands among those that are known, and though it has nothing but a head."""
+    behind = {100 + 2 * n: time_bound(NOON_US) for n in range(known)}
+    for rank in (99, 101, 100 + 2 * known, 0, PRIORITY_MAX):
+        await desk.add(new_timer(NOON_US + 5, priority=PRIORITY_MAX - rank))
+        firsts = await claiming.first_entries(desk.engine, behind)
+        assert firsts.pop(rank) == entry_of(UUID(int=0), 0, NOON_US + 5).due_key[:8] + (await _only_id(desk))
+        assert firsts == dict.fromkeys(behind)
+        await desk.write("DELETE FROM due_queue")
+        await claiming.put_heads(desk.engine, [rank])
+        if known <= queue.LOOKUPS_MAX:
+            assert (await claiming.first_entries(desk.engine, behind)).keys() == {*behind, rank}
+        await desk.write("DELETE FROM due_queue")
+        await desk.write("DELETE FROM timers")
+
+
+async def _only_id(desk: Desk) -> bytes:
+    [(timer_id,)] = await desk.rows("SELECT id FROM timers")
+    return bytes(timer_id)
+
+
+async def test_heads_are_no_timers(desk: Desk) -> None:
+    await desk.add(*new_timers(2))
+    for _ in range(2):
+        await claiming.put_heads(desk.engine, [PRIORITY_MAX, 5])
+    assert await desk.count("due_queue") == 4
+    assert await _firsts(desk, {}) == {0: NOON_US, PRIORITY_MAX - 5: None}
+    assert len(await desk.claim(await desk.join())) == 2
+    assert await desk.count("due_queue") == 2
 
 
 async def test_behind_goes_on_where_the_last_claim_ended(desk: Desk) -> None:
@@ -91,8 +138,8 @@ async def test_only_the_ranks_asked_for_are_looked_at(desk: Desk) -> None:
         desk.engine, await desk.join(), 1,
         ranks=[PRIORITY_MAX], behind={}, horizon_us=NOON_US + SECOND_US, limit=10,
     )  # fmt: skip
-    assert {entry.rank for entry in claimed} == {PRIORITY_MAX}
-    assert len(claimed) == 2
+    assert {entry.rank for entry in claimed.entries} == {PRIORITY_MAX}
+    assert len(claimed.entries) == 2
 
 
 @pytest.mark.parametrize("how", ["left", "fenced", "never joined"])
@@ -158,11 +205,7 @@ async def test_load_gives_what_was_asked_in_the_order_of_the_claim(desk: Desk) -
     by_id = {timer.id: timer for timer in timers}
     for claim in claims:
         assert (claim.batch, claim.attempt, claim.possible_duplicate, claim.is_large) == (1, 1, False, False)
-        assert claim.timer == _in_hand(by_id[claim.timer.id])
-
-
-def _in_hand(timer: Timer) -> Timer:
-    return replace(timer, state=TimerState.firing, next_attempt_at_us=None)
+        assert claim.timer == in_hand(by_id[claim.timer.id])
 
 
 SEPARATORS = "".join(chr(n) for n in range(1, 33)) + ",;'\"\\%_-\x7f\x85\u2028\U0001f600"
@@ -190,7 +233,7 @@ SEPARATORS = "".join(chr(n) for n in range(1, 33)) + ",;'\"\\%_-\x7f\x85\u2028\U
 async def test_whatever_was_asked_is_loaded_to_the_letter(desk: Desk, fields: dict[str, Any]) -> None:
     [timer] = await desk.add(new_timer(**fields))
     [claim] = await desk.take(await desk.join())
-    assert claim.timer == _in_hand(timer)
+    assert claim.timer == in_hand(timer)
     assert not claim.is_large
 
 
@@ -201,9 +244,9 @@ async def test_what_is_large_is_loaded_by_itself(desk: Desk, field: str) -> None
     [timer] = await desk.add(new_timer(**{"meta": "m", "headers": {"a": "b"}, field: large}))
     await desk.add(new_timer(meta="small"))
     in_batch, small = sorted(await desk.take(await desk.join()), key=lambda claim: not claim.is_large)
-    assert (in_batch.is_large, small.is_large, small.timer.meta) == (True, False, "small")
+    assert (in_batch.is_large, small.is_large, small.timer.meta_json) == (True, False, '"small"')
     whole = await claiming.load_whole(desk.engine, in_batch)
-    assert whole.timer == _in_hand(timer)
+    assert whole.timer == in_hand(timer)
     assert (whole.entry, whole.batch, whole.attempt, whole.is_large) == (in_batch.entry, 1, 1, False)
 
 
@@ -247,3 +290,13 @@ async def test_load_counts_attempts(desk: Desk) -> None:
         assert (await desk.rows("SELECT possible_duplicate FROM timers"))[0][0] == may_have_arrived
     [claim] = await desk.take(controller, 9)
     assert (claim.attempt, claim.possible_duplicate) == (4, True)
+
+
+async def test_a_timer_that_is_gone_leaves_the_queue_and_is_no_claim(desk: Desk) -> None:
+    """So that it is in nobody's way for ever."""
+    kept, gone = await desk.add(*new_timers(2))
+    await desk.write(f"DELETE FROM timers WHERE id = x'{gone.id.hex}'")
+    taken = await desk.claim_whole(await desk.join())
+    assert [entry.timer_id for entry in taken.entries] == [kept.id.bytes, gone.id.bytes]
+    assert [claim.timer.id for claim in taken.claims] == [kept.id]
+    assert await desk.queued() == []

@@ -10,7 +10,6 @@ from tests.db.desk import LEASE_US, NOON_US, SECOND_US, Desk, finished, new_time
 from timer_db.domain.claim import Claim, Finished
 from timer_db.domain.queue_entry import entry_of
 from timer_db.domain.states import OnUnknown, Outcome, TimerState
-from timer_db.operations.claim import give_back
 from timer_db.operations.finish import Written
 from timer_db.operations.inspect import list_attempts
 from timer_db.operations.rescue import fence_silent, find_gone, rescue_batch
@@ -234,7 +233,7 @@ async def test_a_repeat_that_finds_its_batch_taken_over_says_so(desk: Desk) -> N
 
 async def test_what_was_given_back_is_no_part_of_the_batch(desk: Desk) -> None:
     controller, claims = await _held(desk, 3)
-    await give_back(desk.engine, controller, 1, [claims[0].entry], is_done=False)
+    await desk.give_back(controller, 1, [claims[0].entry])
     await desk.finish(controller, [finished(claim) for claim in claims[1:]], {1})
     assert await desk.state(claims[0].timer.id) is TimerState.scheduled
     assert await desk.in_hand() == {}

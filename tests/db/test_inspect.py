@@ -16,7 +16,6 @@ from timer_db.domain.timer import NewTimer, Timer
 from timer_db.embedded import EmbeddedServer
 from timer_db.engine import Pool, open_shards
 from timer_db.operations.cancel import cancel
-from timer_db.operations.claim import give_back
 from timer_db.operations.inspect import TimerPage, get_timer, list_attempts, list_timers
 from timer_db.operations.schedule import schedule
 from timer_db.schema import upgrade
@@ -125,7 +124,7 @@ async def test_a_timer_that_left_its_state_under_the_list_is_not_shown(desk: Des
     await desk.finish(controller, [finished(claims[0]), retried(claims[1], NOON_US + 9)])
     page = await list_timers(desk.shards, state=TimerState.firing, name=None, limit=10, cursor=None)
     assert {timer.id for timer in page.timers} == {claims[2].timer.id, claims[3].timer.id}
-    await give_back(desk.engine, controller, 1, [claim.entry for claim in claims[2:]], is_done=True)
+    await desk.give_back(controller, 1, [claim.entry for claim in claims[2:]], is_done=True)
     page = await list_timers(desk.shards, state=TimerState.firing, name=None, limit=10, cursor=None)
     assert page == TimerPage([], None)
 

@@ -14,18 +14,21 @@ from tests.db.desk import NOON_US, SECOND_US, Desk, entries_of, finished, new_ti
 from tests.db.proxy import Proxy, When
 from tests.system import poll
 from timer_db.clock import DatabaseClock
-from timer_db.domain.claim import Claim
+from timer_db.domain.claim import Claim, Returned
+from timer_db.domain.destination import key_of
 from timer_db.domain.errors import DatabaseUnavailable, NameTaken, NotCancellable
 from timer_db.domain.states import Outcome, TimerState
 from timer_db.domain.timer import Timer
 from timer_db.engine import Pool, open_shards
 from timer_db.operations.cancel import cancel
-from timer_db.operations.claim import adopt, give_back
-from timer_db.operations.finish import Written
+from timer_db.operations.claim import adopt
+from timer_db.operations.finish import Written, finish
 from timer_db.operations.membership import beat
 from timer_db.operations.schedule import Scheduled, schedule
 
 Result = TypeVar("Result")
+
+SLOW = key_of("https://slow.test:443")
 
 
 @dataclass
@@ -145,21 +148,66 @@ async def test_finish(line: Line, when: When, is_done: bool) -> None:
     assert len(await line.near.in_hand()) == (0 if is_done else 1)
 
 
+@pytest.mark.parametrize("destination", [None, SLOW], ids=["queue", "backlog"])
 @pytest.mark.parametrize("is_done", [True, False], ids=["whole batch", "part of it"])
-async def test_give_back(line: Line, when: When, is_done: bool) -> None:
+async def test_give_back(line: Line, when: When, is_done: bool, destination: bytes | None) -> None:
     await line.near.add(*new_timers(4))
     controller = await line.near.join()
     entries = await line.near.claim(controller)
     back = entries if is_done else entries[:3]
 
-    def work() -> Coroutine[Any, Any, bool]:
-        return give_back(line.far.engine, controller, 1, back, is_done=is_done)
+    def work(*, is_repeat: bool) -> Coroutine[Any, Any, Written]:
+        return line.far.give_back(
+            controller, 1, back, is_done=is_done, destination=destination, is_repeat=is_repeat
+        )
 
-    await line.break_at(when, b"INSERT INTO due_queue", work())
-    await line.repeat(when, work())
+    table = b"due_queue" if destination is None else b"deferred_queue"
+    await line.break_at(when, b"INSERT INTO " + table, work(is_repeat=False))
+    assert await line.repeat(when, work(is_repeat=True)) == Written()
 
-    assert await line.near.queued() == back
+    assert await line.near.queued() == ([] if destination else back)
+    assert await line.near.deferred() == ({destination: back} if destination else {})
     assert await line.near.in_hand() == ({} if is_done else {(controller, 1): entries[3:]})
+
+
+async def test_finish_and_give_back_in_one(line: Line, when: When) -> None:
+    """Of a batch, some are done, some go back, and some stay in hand."""
+    await line.near.add(*new_timers(9))
+    controller = await line.near.join()
+    claims = await line.near.take(controller)
+    outcomes = _outcomes(claims)
+    returned = [Returned(1, claims[4].entry), Returned(1, claims[5].entry, SLOW)]
+
+    def work(*, is_repeat: bool) -> Coroutine[Any, Any, Written]:
+        return finish(line.far.engine, controller, outcomes, returned, set(), is_repeat=is_repeat)
+
+    await line.break_at(when, b"UPDATE claim_batches", work(is_repeat=False))
+    assert await line.repeat(when, work(is_repeat=True)) == Written()
+
+    again = claims[3].entry.moved_to(NOON_US + SECOND_US)
+    assert await line.near.queued() == sorted([again, claims[4].entry])
+    assert await line.near.deferred() == {SLOW: [claims[5].entry]}
+    assert await line.near.count("attempts") == 4
+    [left] = (await line.near.in_hand()).values()
+    assert left == [claim.entry for n, claim in enumerate(claims) if n not in (4, 5)]
+
+
+async def test_a_claim_from_a_backlog(line: Line, when: When) -> None:
+    timers = await line.near.add(*new_timers(5))
+    controller = await line.near.join()
+    await line.near.defer_all(controller, 1, SLOW)
+    await line.break_at(when, b"INSERT INTO claim_batches", line.far.reclaim(controller, 2, SLOW))
+
+    adopted = await line.repeat(when, adopt(line.far.engine, controller, 2))
+
+    if when is When.before:
+        assert adopted == []
+        # Until the server has noticed the loss: this waits for the locks of the first try.
+        await line.near.rows("SELECT * FROM deferred_queue FOR UPDATE")
+        adopted = await line.far.reclaim(controller, 3, SLOW)
+    assert adopted == entries_of(timers)
+    assert await line.near.deferred() == {}
+    assert list((await line.near.in_hand()).values()) == [entries_of(timers)]
 
 
 async def test_cancel(line: Line, when: When) -> None:

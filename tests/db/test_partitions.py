@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date, timedelta
 
 import pymysql
 import pytest
-from sqlalchemy import event
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.db import scratch
+from tests.db.days import engine_at, micros
 from tests.db.scratch import scratch_database
 from timer_db.embedded import EmbeddedServer
 from timer_db.engine import Pool, open_engine, parse_url
@@ -48,24 +46,6 @@ def url(database: str) -> str:
     return database
 
 
-@asynccontextmanager
-async def _server_at(url: str, day: date, clock: str = "12:00") -> AsyncIterator[AsyncEngine]:
-    """Connections for which the server's clock stands at that day."""
-    moment = datetime.fromisoformat(f"{day}T{clock}").replace(tzinfo=UTC)
-    engine = open_engine(parse_url(url), Pool(size=4))
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def set_clock(connection: Any, _record: object) -> None:
-        cursor = connection.cursor()
-        cursor.execute(f"SET SESSION timestamp = {moment.timestamp()}")
-        cursor.close()
-
-    try:
-        yield engine
-    finally:
-        await engine.dispose()
-
-
 def _names(first: date, last: date) -> list[str]:
     return [name_of(first + timedelta(days=n)) for n in range((last - first).days + 1)]
 
@@ -80,12 +60,11 @@ def _present(url: str) -> list[str]:
 
 
 def _log_attempt(url: str, day: date, clock: str) -> None:
-    at_us = round(datetime.fromisoformat(f"{day}T{clock}").replace(tzinfo=UTC).timestamp() * 1e6)
     scratch.run(
         url,
         "INSERT INTO attempts (timer_id, attempt, finished_at_us, controller_id, batch, started_at_us, outcome,"
         " state, reason, answer)"
-        f" VALUES (RANDOM_BYTES(16), 1, {at_us}, 1, 1, 0, 'delivered', 'delivered', '', '')",
+        f" VALUES (RANDOM_BYTES(16), 1, {micros(day, clock)}, 1, 1, 0, 'delivered', 'delivered', '', '')",
     )
 
 
@@ -94,7 +73,7 @@ def _rows_in(url: str, partition: str) -> int:
 
 
 async def test_the_next_days_are_ready(url: str) -> None:
-    async with _server_at(url, TODAY) as engine:
+    async with engine_at(url, TODAY) as engine:
         made = await keep(engine)
         assert made == _names(TODAY, TODAY + timedelta(days=DAYS_AHEAD))
         assert _present(url) == [*made, "p_future"]
@@ -103,7 +82,7 @@ async def test_the_next_days_are_ready(url: str) -> None:
 
 @pytest.mark.parametrize("clock", ["00:00:00.000000", "23:59:59.999999"])
 async def test_a_day_is_a_day_of_utc(url: str, clock: str) -> None:
-    async with _server_at(url, TODAY, clock) as engine:
+    async with engine_at(url, TODAY, clock) as engine:
         await keep(engine)
     _log_attempt(url, TODAY, clock)
     assert _rows_in(url, name_of(TODAY)) == 1
@@ -111,7 +90,7 @@ async def test_a_day_is_a_day_of_utc(url: str, clock: str) -> None:
 
 async def test_each_day_one_more(url: str) -> None:
     for day in (TODAY, TODAY + timedelta(days=1), TODAY + timedelta(days=2)):
-        async with _server_at(url, day) as engine:
+        async with engine_at(url, day) as engine:
             made = await keep(engine)
             assert made[-1] == name_of(day + timedelta(days=DAYS_AHEAD))
     assert _present(url) == [*_names(TODAY, TODAY + timedelta(days=2 + DAYS_AHEAD)), "p_future"]
@@ -119,13 +98,13 @@ async def test_each_day_one_more(url: str) -> None:
 
 async def test_after_a_long_absence_it_goes_on(url: str) -> None:
     """What was logged meanwhile stands in the catch-all, and moves into the next partition."""
-    async with _server_at(url, TODAY) as engine:
+    async with engine_at(url, TODAY) as engine:
         await keep(engine)
     later = TODAY + timedelta(days=40)
     _log_attempt(url, TODAY + timedelta(days=20), "12:00")
     assert _rows_in(url, "p_future") == 1
 
-    async with _server_at(url, later) as engine:
+    async with engine_at(url, later) as engine:
         assert await keep(engine) == _names(later, later + timedelta(days=DAYS_AHEAD))
 
     _log_attempt(url, later, "12:00")
@@ -134,18 +113,18 @@ async def test_after_a_long_absence_it_goes_on(url: str) -> None:
 
 
 async def test_a_clock_that_was_set_back_makes_none(url: str) -> None:
-    async with _server_at(url, TODAY) as engine:
+    async with engine_at(url, TODAY) as engine:
         await keep(engine)
     before = _present(url)
-    async with _server_at(url, TODAY - timedelta(days=30)) as engine:
+    async with engine_at(url, TODAY - timedelta(days=30)) as engine:
         assert await keep(engine) == []
     assert _present(url) == before
 
 
 async def test_of_many_at_once_one_makes_them(url: str) -> None:
-    async with _server_at(url, TODAY) as engine:
+    async with engine_at(url, TODAY) as engine:
         made = await asyncio.gather(*(keep(engine) for _ in range(4)))
-        assert sorted(name for names in made for name in names) == _names(
+        assert sorted(name for names in made for name in names or []) == _names(
             TODAY, TODAY + timedelta(days=DAYS_AHEAD)
         )
 
@@ -166,12 +145,17 @@ def _open_read(url: str) -> Iterator[None]:
 
 async def test_a_long_read_of_the_log_holds_nobody_up(url: str) -> None:
     """A change of the table waits for every open reader, and all later writers wait behind it: it must give up."""
-    async with _server_at(url, TODAY) as engine:
+    async with engine_at(url, TODAY) as engine:
         with _open_read(url):
             async with asyncio.timeout(20):
-                assert await keep(engine) == []
+                assert await keep(engine) is None
             _log_attempt(url, TODAY, "12:00")
-        assert await keep(engine) != []
+        assert await keep(engine)
+        async with engine_at(url, TODAY + timedelta(days=1)) as tomorrow:
+            with _open_read(url):
+                # There is one for today, so it does not hurry.
+                assert await keep(tomorrow) == []
+            assert await keep(tomorrow) == _names(*[TODAY + timedelta(days=1 + DAYS_AHEAD)] * 2)
 
 
 def test_names_sort_as_days() -> None:

@@ -11,7 +11,6 @@ from timer_db.domain.backoff import RetryPolicy
 from timer_db.domain.claim import Claim
 from timer_db.domain.errors import Fenced
 from timer_db.domain.states import OnUnknown, Outcome, TimerState
-from timer_db.operations.claim import give_back
 from timer_db.operations.inspect import list_attempts
 from timer_db.operations.membership import leave
 from timer_db.operations.rescue import Gone, Rescued, fence_silent, find_gone, rescue_batch
@@ -97,7 +96,7 @@ async def test_what_is_written_down_is_not_touched(desk: Desk) -> None:
         retried(claims[2], NOON_US + 77),
     ]
     await desk.finish(controller, outcomes)
-    await give_back(desk.engine, controller, 1, [claims[3].entry], is_done=False)
+    await desk.give_back(controller, 1, [claims[3].entry])
     before = [await desk.timer(timer.id) for timer in timers[:4]]
     queue = await desk.queued()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import fields
 from typing import Any
+from uuid import UUID
 
 import pytest
 import pytest_asyncio
@@ -18,8 +19,10 @@ from timer_db.domain.states import OnUnknown, TimerState
 from timer_db.domain.timer import NewTimer, Timer
 from timer_db.engine import Pool, open_shards
 from timer_db.operations.cancel import cancel
-from timer_db.operations.schedule import Scheduled, choose_id, schedule
+from timer_db.operations.rows import timer_of
+from timer_db.operations.schedule import Scheduled, choose_id, choose_ids, schedule
 from timer_db.shards import Shards
+from timer_db.statements import reading
 
 
 def _timer(result: object) -> Timer:
@@ -140,3 +143,40 @@ async def test_an_id_chooses_its_shard(two_shards: Shards) -> None:
 async def test_an_id_of_no_server_is_refused(desk: Desk) -> None:
     with pytest.raises(ValueError, match="shard number 7"):
         await schedule(desk.shards, [new_timer(id=new_id(NOON_US, 7))])
+
+
+@pytest.mark.parametrize("count", [1, 2, 31, 32, 100])
+async def test_many_timers_are_read_as_they_were_stored(desk: Desk, count: int) -> None:
+    """However few or many columns they differ in: those that all have in common are said once."""
+    variants: list[dict[str, Any]] = [
+        {},
+        {"name": None},
+        *[{name: value} for name, value in RICH.items() if name != "name"],
+        {"body": b"", "meta": ""},
+        {"meta": "x" * 5000},
+    ]
+    for fields_given in variants:
+        alike = new_timers(count, **fields_given)
+        half = [new_timer(NOON_US + n, **(fields_given if n % 2 else {})) for n in range(count)]
+        for asked in (alike, half):
+            made = await desk.add(*asked)
+            stored = await by_ids(desk, [timer.id for timer in asked])
+            assert [stored[timer.id] for timer in asked] == made
+    assert len(await desk.queued()) == 2 * count * len(variants)
+
+
+async def by_ids(desk: Desk, timer_ids: list[UUID]) -> dict[UUID, Timer]:
+    rows = await desk.rows(reading.by_ids([timer_id.bytes for timer_id in timer_ids]))
+    return {timer.id: timer for timer in map(timer_of, rows)}
+
+
+async def test_ids_for_many_go_to_few_servers() -> None:
+    shards = open_shards(["mysql://a:b@h:1/t"] * 5)
+    names = [None, "a", None, "b", *[None] * 40, "a"]
+    chosen = choose_ids(shards, NOON_US, "default", names)
+    numbers = [shard_of(timer_id) for timer_id in chosen]
+    assert len({number for number, name in zip(numbers, names, strict=True) if name is None}) == 1
+    for number, name in zip(numbers, names, strict=True):
+        assert name is None or number == shards.for_name("default", name).number
+    unnamed = [timer_id for timer_id, name in zip(chosen, names, strict=True) if name is None]
+    assert unnamed == sorted(set(unnamed))

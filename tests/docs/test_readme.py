@@ -112,8 +112,8 @@ async def _listens(port: int) -> bool:
 
 async def test_the_first_timer(system: System, tmp_path: Path) -> None:
     shown = blocks(section(README.read_text(), "A first timer"))
-    assert " ".join(block.language for block in shown) == "sh sh http http sh sh json sh sh sh"
-    receiver, create, answer, arrival, look, attempts, attempts_shown, create_named, listing, cancel = (
+    assert " ".join(block.language for block in shown) == "sh sh http http sh sh json sh sh sh sh"
+    receiver, create, answer, arrival, look, attempts, attempts_shown, create_named, listing, batch, cancel = (
         block.text for block in shown
     )
     api = await system.start_api()
@@ -145,6 +145,11 @@ async def test_the_first_timer(system: System, tmp_path: Path) -> None:
         cancelled = json.loads(await reader.run(cancel))
         assert (cancelled["id"], cancelled["status"]) == (named["id"], "cancelled")
         assert json.loads(await reader.run(listing))["timers"] == []
+
+        many = json.loads(await reader.run(batch))["results"]
+        assert [made["id"] for made in many] == [
+            timer["id"] for timer in json.loads(await reader.run(listing))["timers"]
+        ]
 
 
 async def test_an_error(system: System) -> None:

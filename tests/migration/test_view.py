@@ -51,6 +51,15 @@ def _moment(time_us: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest, tzinfo=None)
 
 
+async def test_a_timer_that_waits_for_its_receiver_is_scheduled(desk: Desk) -> None:
+    await desk.add(new_timer())
+    controller = await desk.join()
+    await desk.defer_all(controller, 1, b"d" * 16)
+    assert await desk.rows("SELECT state FROM timers_readable") == [("scheduled",)]
+    await desk.reclaim(controller, 2, b"d" * 16)
+    assert await desk.rows("SELECT state FROM timers_readable") == [("firing",)]
+
+
 async def test_a_moment_far_ahead_can_be_read(desk: Desk) -> None:
     """2038 has no meaning here."""
     far = round(datetime(2150, 5, 17, 12, 30, tzinfo=UTC).timestamp()) * SECOND_US + 654_321

@@ -19,13 +19,14 @@ from timer_db.schema import upgrade
 def planner(server: EmbeddedServer) -> Iterator[Planner]:
     """Tells how this server would run a statement on a filled database."""
     with scratch_database(server.url) as url:
-        asyncio.run(_upgrade(url))
+        asyncio.run(upgraded(url))
         fill(url)
         with Planner(url) as planner:
             yield planner
 
 
-async def _upgrade(url: str) -> None:
+async def upgraded(url: str) -> None:
+    """Make our tables."""
     engine = open_engine(parse_url(url), Pool(size=1))
     await upgrade(engine)
     await engine.dispose()

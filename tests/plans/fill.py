@@ -8,8 +8,10 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 
 from tests.db import scratch
+from timer_db.domain.queue_entry import PRIORITY_MAX
 from timer_db.operations.partitions import name_of
 from timer_db.statements.partitions import split
+from timer_db.statements.queue import put_heads
 
 WAITING = 20_000
 ENDED = 24_000
@@ -51,6 +53,7 @@ def fill(url: str) -> None:
         "INSERT INTO due_queue (priority_rank, due_key)"
         " SELECT 32767 - priority, CONCAT(UNHEX(LPAD(HEX(next_at_us), 16, '0')), id) FROM timers"
         f" ORDER BY id LIMIT {WAITING}",
+        put_heads(PRIORITY_MAX - priority for priority in PRIORITIES),
         _attempts(),
         "INSERT INTO endings (state, timer_id, ended_at_us)"
         " SELECT state, timer_id, finished_at_us FROM attempts WHERE state = 'failed'",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.plans.fill import NOON_US, SECOND_US, WAITING, timer_id
+from tests.plans.fill import NOON_US, PRIORITIES, SECOND_US, WAITING, timer_id
 from tests.plans.planner import Planner, Step
 from timer_db.domain.queue_entry import QueueEntry, time_bound
 from timer_db.domain.states import TimerState
@@ -46,7 +46,6 @@ def test_a_claim_reads_a_stretch_of_the_key(
         planner.explain(queue.take(RANK, behind, NOON_US + reach_seconds * SECOND_US, limit)), "due_queue"
     )
     assert (step.access, step.key, step.key_length) == ("range", "PRIMARY", RANK_BYTES + KEY_BYTES)
-    assert "Using index" in step.extra
 
 
 @pytest.mark.parametrize("count", [1, 2, BATCH_MAX])
@@ -57,20 +56,24 @@ def test_entries_are_removed_by_key(planner: Planner, count: int) -> None:
 
 
 def test_priorities_in_use_are_found_by_hops(planner: Planner) -> None:
-    step = _only_hops(planner)
+    step = _only(planner.explain(queue.RANKS), "due_queue")
+    assert "Using index for group-by" in step.extra
     assert (step.access, step.key, step.key_length) == ("range", "PRIMARY", RANK_BYTES)
 
 
-def _only_hops(planner: Planner) -> Step:
-    step = _only(planner.explain(queue.READY), "due_queue")
-    assert "Using index for group-by" in step.extra
-    return step
+@pytest.mark.parametrize("known", [0, 1, 3, queue.LOOKUPS_MAX])
+def test_first_entries_are_dives_into_the_key(planner: Planner, known: int) -> None:
+    """Nothing is left to plan: each is done before a plan would be made."""
+    behind = {RANK - n: time_bound(NOON_US) for n in range(known)}
+    steps = [step for step in planner.explain(queue.firsts(behind)) if not step.table.startswith("<union")]
+    assert len(steps) == known + 1
+    assert {step.extra for step in steps} <= {"Select tables optimized away", "No matching min/max row"}
 
 
 @pytest.mark.parametrize(
     "statement",
     [
-        timers.asked(WAITING_IDS),
+        timers.packed(WAITING_IDS, whole=True),
         timers.packed(WAITING_IDS),
         timers.packed(WAITING_IDS[:1]),
         timers.existing(WAITING_IDS),
@@ -88,18 +91,19 @@ def test_timers_are_read_by_key(planner: Planner, statement: str) -> None:
 @pytest.mark.parametrize("ids", [WAITING_IDS, DELIVERED_IDS, WAITING_IDS[:2], DELIVERED_IDS[:100]], ids=len)
 def test_states_are_joined_by_key(planner: Planner, ids: list[bytes]) -> None:
     """Also the queue's key, which is computed from the timer's row."""
-    timer, place, end = planner.explain(reading.by_ids(ids))
+    timer, place, deferred, end = planner.explain(reading.by_ids(ids))
     assert (timer.table, timer.access, timer.key, timer.rows) == ("t", "range", "PRIMARY", len(ids))
     assert (place.table, place.access, place.key) == ("q", "eq_ref", "PRIMARY")
-    assert place.key_length == RANK_BYTES + KEY_BYTES
+    assert (deferred.table, deferred.access) == ("d", "ref")
+    assert place.key_length == deferred.key_length == RANK_BYTES + KEY_BYTES
     assert (end.table, end.access, end.key) == ("a", "ref", "PRIMARY")
     assert end.key_length == ID_BYTES + ATTEMPT_BYTES
-    assert not any(step.sorts for step in (timer, place, end))
+    assert not any(step.sorts for step in (timer, place, deferred, end))
 
 
 def test_one_timer_is_looked_up(planner: Planner) -> None:
-    timer, place, end = planner.explain(reading.by_ids(WAITING_IDS[:1]))
-    assert (timer.access, place.access, end.access) == ("const", "const", "ref")
+    steps = planner.explain(reading.by_ids(WAITING_IDS[:1]))
+    assert [step.access for step in steps] == ["const", "const", "ref", "ref"]
 
 
 def test_more_ids_than_a_list_should_have_are_looked_up_too(planner: Planner) -> None:
@@ -113,11 +117,11 @@ def test_more_ids_than_a_list_should_have_are_looked_up_too(planner: Planner) ->
 
 @pytest.mark.parametrize("before", [None, timer_id(9000)], ids=["first page", "next page"])
 def test_newest_pages_follow_the_key(planner: Planner, before: bytes | None) -> None:
-    timer, place, end = planner.explain(reading.newest(before, PAGE))
+    timer, place, deferred, end = planner.explain(reading.newest(before, PAGE))
     assert timer.key == "PRIMARY"
     assert timer.access == ("range" if before else "index")
-    assert (place.access, end.access) == ("eq_ref", "ref")
-    assert not any(step.sorts for step in (timer, place, end))
+    assert (place.access, deferred.access, end.access) == ("eq_ref", "ref", "ref")
+    assert not any(step.sorts for step in (timer, place, deferred, end))
 
 
 @pytest.mark.parametrize("before", [None, timer_id(WAITING + 9000)], ids=["first page", "next page"])
@@ -138,9 +142,14 @@ def test_pages_of_other_ends_follow_the_key(planner: Planner, state: TimerState,
 
 @pytest.mark.parametrize("behind", [None, QueueEntry(RANK - 5, KEYS[10])], ids=["first page", "next page"])
 def test_waiting_pages_follow_the_key(planner: Planner, behind: QueueEntry | None) -> None:
-    step = _only(planner.explain(reading.waiting(behind, PAGE)), "due_queue")
-    assert (step.access, step.key) == ("range" if behind else "index", "PRIMARY")
-    assert "Using index" in step.extra
+    place, deferred, _ = planner.explain(reading.waiting(behind, PAGE))
+    assert (place.table, place.key) == ("due_queue", "PRIMARY")
+    # Without a bound, the whole key in its order, or one stretch of it per priority.
+    assert place.access in (("range",) if behind else ("index", "range"))
+    assert (deferred.table, deferred.key) == ("deferred_queue", "ix_deferred_queue_priority_rank_due_key")
+    for step in (place, deferred):
+        assert "Using index" in step.extra
+        assert not step.sorts
 
 
 @pytest.mark.parametrize(
@@ -154,7 +163,8 @@ def test_waiting_pages_follow_the_key(planner: Planner, behind: QueueEntry | Non
         (PAGE, reading.waiting(None, PAGE)),
         (PAGE, reading.waiting(QueueEntry(RANK - 5, KEYS[10]), PAGE)),
         (PAGE, queue.take(RANK, FROM_THE_START, NOON_US + 10_000 * SECOND_US, PAGE)),
-        (3, queue.READY),
+        (len(PRIORITIES), queue.RANKS),
+        (4, queue.firsts({RANK: KEYS[10], RANK - 5: FROM_THE_START})),
     ],
     ids=lambda value: " ".join(value.split()[:8]) if isinstance(value, str) else "",
 )

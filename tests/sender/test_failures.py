@@ -39,6 +39,7 @@ async def test_a_refused_connection(refusing_port: int, post: Post) -> None:
     result = await post(f"http://127.0.0.1:{refusing_port}/")
     assert (result.outcome, result.first_byte_at) == (Outcome.not_sent, None)
     assert "refused" in result.reason
+    assert not result.forbidden, "it is the receiver that does not answer"
 
 
 async def test_who_waits_behind_a_refused_connection_is_refused_too(

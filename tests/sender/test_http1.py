@@ -143,6 +143,7 @@ async def test_an_address_that_is_not_permitted(host: str, make_http1: MakeHttp1
     sender = make_http1(permit_address=guard, look_up=LookUp(HERE))
     result = await sender.send(call(f"http://{host}:{receiver.port}/"), lambda: True)
     assert (result.outcome, result.reason) == (Outcome.not_sent, "127.0.0.1 is not allowed here")
+    assert result.forbidden
     assert receiver.accepted == 0
 
 

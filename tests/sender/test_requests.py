@@ -168,6 +168,7 @@ async def test_what_cannot_be_called_is_not_sent(method: str, url: str, sender: 
     result = await sender.send(call(url, method=method), may_send)
     assert result.outcome is Outcome.not_sent
     assert "URL" in result.reason or "method" in result.reason
+    assert result.forbidden
 
 
 async def test_calls_to_several_receivers_do_not_mix(sender: Sender, receive: Receive) -> None:

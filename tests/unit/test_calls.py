@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.makers import DUE_US, make_claim
+from tests.unit.makers import DUE_US, in_hand, make_claim, make_timer
 from timer_controller.calls import body_of, call_of, url_of
 from timer_controller.sender.protocol import Call
 from timer_controller.version import USER_AGENT
-from timer_db.domain.representation import represent
-from timer_db.domain.timer import Json
+from timer_db.domain.backoff import RetryPolicy
+from timer_db.domain.representation import represent, represent_firing, rfc3339
+from timer_db.domain.states import OnUnknown
+from timer_db.domain.timer import Json, Timer
 
 
 @pytest.mark.parametrize(
@@ -32,8 +36,8 @@ from timer_db.domain.timer import Json
     ],
 )
 def test_the_id_joins_the_path(url: str, called: str) -> None:
-    assert url_of(make_claim(url=url).timer, "ID") == called
-    assert url_of(make_claim(url=url, append_id=False).timer, "ID") == url
+    assert url_of(replace(make_claim(url=url).timer, id_text="ID")) == called
+    assert url_of(make_claim(url=url, append_id=False).timer) == url
 
 
 def headers_of(call: Call) -> list[tuple[str, str]]:
@@ -75,28 +79,31 @@ def test_the_owners_headers_replace_ours_whatever_their_capitals() -> None:
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
 def test_without_a_body_the_call_carries_the_timer(method: str) -> None:
-    claim = make_claim(method=method, meta={"order": 17}, name="n")
-    body, content_type = body_of(claim, DUE_US)
-    assert content_type == "application/json"
-    assert json.loads(body) == json.loads(json.dumps(represent(claim.timer, DUE_US)))
+    timer = make_timer(method=method, meta={"order": 17}, name="n")
+    body, line = body_of(in_hand(timer), rfc3339(DUE_US))
+    assert line == "Content-Type: application/json\r\n"
+    assert body == orjson.dumps(represent(timer, DUE_US))
     assert json.loads(body)["meta"] == {"order": 17}
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "OPTIONS", "QUERY"])
 def test_methods_without_content_carry_none(method: str) -> None:
     claim = make_claim(method=method)
-    assert body_of(claim, DUE_US) == (b"", None)
+    assert body_of(claim.timer, DUE) == (b"", "")
     assert "Content-Type" not in dict(call_of(claim, DUE_US).headers)
 
 
 @pytest.mark.parametrize("method", ["POST", "DELETE"])
 def test_a_body_of_its_own_is_sent_as_it_is(method: str) -> None:
-    assert body_of(make_claim(method=method, body=b'{"a":1}'), DUE_US) == (b'{"a":1}', "application/json")
+    own = make_claim(method=method, body=b'{"a":1}')
+    assert body_of(own.timer, DUE) == (b'{"a":1}', "Content-Type: application/json\r\n")
     as_bytes = make_claim(method=method, body=b"\xff", body_is_json=False)
-    assert body_of(as_bytes, DUE_US) == (b"\xff", "application/octet-stream")
-    assert body_of(make_claim(method=method, body=b""), DUE_US)[0] == b""
+    assert body_of(as_bytes.timer, DUE) == (b"\xff", "Content-Type: application/octet-stream\r\n")
+    assert body_of(make_claim(method=method, body=b"").timer, DUE)[0] == b""
 
 
+DUE = rfc3339(DUE_US)
+TEXT = st.characters(exclude_categories=["Cs"])
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
@@ -112,4 +119,34 @@ def test_any_meta_arrives(meta: Json) -> None:
         return
     if "Infinity" in json.dumps(meta):  # no JSON either
         return
-    assert json.loads(body_of(make_claim(meta=meta), DUE_US)[0])["meta"] == meta
+    assert json.loads(body_of(make_claim(meta=meta).timer, DUE)[0])["meta"] == meta
+
+
+@given(
+    st.builds(
+        make_timer,
+        meta=st.none() | st.booleans() | st.text(TEXT),
+        name=st.none() | st.text(TEXT, min_size=1),
+        url=st.text(TEXT).map("https://example.com/".__add__),
+        labels=st.dictionaries(st.text(TEXT), st.text(TEXT), max_size=3),
+        headers=st.dictionaries(st.text(TEXT), st.text(TEXT), max_size=3),
+        priority=st.integers(0, 32_767),
+        append_id=st.booleans(),
+        retry=st.builds(
+            RetryPolicy,
+            st.integers(1, 100),
+            st.floats(0, 86_400),
+            st.floats(1, 100),
+            st.floats(0, 1e6),
+            st.floats(0, 1),
+        ),
+        timeout_seconds=st.integers(1, 3_600_000).map(lambda ms: ms / 1000),
+        on_unknown=st.sampled_from(OnUnknown),
+        attempts=st.integers(0, 100),
+    )
+)
+def test_the_text_that_is_put_together_is_the_representation(timer: Timer) -> None:
+    """To the byte, whatever a timer holds."""
+    assert represent_firing(in_hand(timer), rfc3339(timer.due_at_us)).encode() == orjson.dumps(
+        represent(timer, DUE_US)
+    )

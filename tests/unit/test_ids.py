@@ -58,3 +58,14 @@ def test_other_uuids_are_no_timer_ids(other: UUID) -> None:
 @given(st.uuids())
 def test_bytes_to_text_is_the_text_form(value: UUID) -> None:
     assert ids.bytes_to_text(value.bytes) == str(value)
+
+
+def test_many_ids_ascend_and_differ_in_nothing_else() -> None:
+    made = ids.new_ids(1_800_000_000_123_456, 17, 1000)
+    assert made == sorted(set(made))
+    for timer_id in made:
+        assert ids.is_timer_id(timer_id)
+        assert (ids.shard_of(timer_id), ids.created_at_ms(timer_id)) == (17, 1_800_000_000_123)
+        assert timer_id == UUID(str(timer_id))
+        assert timer_id.is_safe is UUID(str(timer_id)).is_safe
+    assert ids.new_ids(0, 0, 0) == []

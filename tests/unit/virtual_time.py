@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from functools import wraps
 from typing import Any
 
 
@@ -34,3 +35,13 @@ def run(main: Coroutine[Any, Any, None]) -> None:
     """Run it in virtual time, which costs none."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(main)
+
+
+def in_virtual_time(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    """For a test that is a coroutine."""
+
+    @wraps(test)
+    def synchronous() -> None:
+        run(test())
+
+    return synchronous

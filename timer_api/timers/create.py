@@ -1,35 +1,33 @@
 """`POST /timers`, the call that must be cheap.
 
 It works on the raw request: FastAPI's own way through router, dependencies and models costs several times
-what everything here does. `app.FrontDoor` brings requests straight to `answer`; the route in `routes`
+what everything here does. `app.FrontDoor` brings requests straight to `handle`; the route in `routes`
 documents the call.
 """
 
 from __future__ import annotations
 
-from starlette.responses import Response
-from starlette.types import Receive, Scope
+from starlette.types import Receive, Scope, Send
 
-from timer_api import json_body
-from timer_api.answers import json_answer
+from timer_api import json_body, json_value
 from timer_api.errors import Kind, Problem, from_error
 from timer_api.intake import LineFull
 from timer_api.service import Service
 from timer_api.timers.creation import build, check
+from timer_api.timers.shown import shown
 from timer_db.domain.errors import NameTaken
-from timer_db.domain.representation import represent
 from timer_db.domain.timer import DEFAULT_COLLECTION
 from timer_db.operations.schedule import choose_id
 
 PATH = "/timers"
 
 
-async def answer(service: Service, scope: Scope, receive: Receive) -> Response:
-    """Make the timer that the request asks for. Raises Problem, or an error of the data layer."""
+async def handle(service: Service, scope: Scope, receive: Receive, send: Send) -> None:
+    """Make the timer that the request asks for, and answer. Raises Problem, or an error of the data layer."""
     headers = scope["headers"]
     json_body.check_media_type(headers)
     raw = await json_body.read(headers, receive, service.settings.api_body_bytes)
-    asked = check(json_body.parse_object(raw))
+    asked = check(json_value.parse_object(raw))
     now_us = service.now_us()
     timer_id = choose_id(service.shards, now_us, DEFAULT_COLLECTION, asked.get("name"))
     timer = build(asked, timer_id, now_us)
@@ -39,5 +37,12 @@ async def answer(service: Service, scope: Scope, receive: Receive) -> Response:
         raise Problem(Kind.busy, "too many creates are waiting; try again soon") from None
     if isinstance(made, NameTaken):
         raise from_error(made)
-    shown = represent(made.timer, service.clock.latest_us())
-    return json_answer(shown, 201 if made.created else 200, {"Location": f"{PATH}/{shown['id']}"})
+    body = shown(made, service.clock.latest_us()).encode()
+    answer_headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        (b"location", f"{PATH}/{made.timer.id}".encode()),
+    ]
+    status = 201 if made.created else 200
+    await send({"type": "http.response.start", "status": status, "headers": answer_headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,4 +1,4 @@
-"""From what a client asked for to a `NewTimer`: the rules between fields, and the defaults."""
+"""From what a client asked for to a `Timer`: the rules between fields, and the defaults."""
 
 from __future__ import annotations
 
@@ -16,10 +16,13 @@ from timer_api.timers import due
 from timer_api.timers.schemas import ASKED, PATTERNS_IN_WORDS, RetryAsked, TimerAsked
 from timer_api.timers.target import header_faults
 from timer_db.domain.backoff import DEFAULT_RETRY, RetryPolicy
-from timer_db.domain.states import OnUnknown
-from timer_db.domain.timer import DEFAULT_TIMEOUT_SECONDS, NewTimer
+from timer_db.domain.states import OnUnknown, TimerState
+from timer_db.domain.timer import DEFAULT_TIMEOUT_SECONDS, Timer
 
 _DURATIONS = ("hours", "minutes", "seconds")
+_WHEN = frozenset({*_DURATIONS, "delay", "due_at"})
+_RULED = frozenset({"timezone", "body_base64", "headers", "retry"})
+"""Fields with rules that pydantic does not know."""
 _FORMS = "exactly one of hours/minutes/seconds, delay and due_at says when it is due"
 
 
@@ -30,35 +33,44 @@ def check(document: dict[str, Any]) -> TimerAsked:
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False, include_context=False)
         raise from_validation(faults, patterns=PATTERNS_IN_WORDS) from None
-    faults_between = [*_due_faults(asked), *_content_faults(asked)]
-    if faults_between:
-        raise invalid(faults_between)
+    # Most creates end here: they say when in one word, and have none of the other fields.
+    if len(_WHEN & asked.keys()) != 1 or not _RULED.isdisjoint(asked):
+        faults_between = [*_due_faults(asked), *_content_faults(asked)]
+        if faults_between:
+            raise invalid(faults_between)
     return asked
 
 
-def build(asked: TimerAsked, timer_id: UUID, now_us: int) -> NewTimer:
-    """The timer that was asked for at `now_us`. Raises a 422 for a due time that cannot be."""
+def build(asked: TimerAsked, timer_id: UUID, now_us: int) -> Timer:
+    """The timer that was asked for at `now_us`, as it stands once it is stored.
+
+    Raises a 422 for a due time or a body that cannot be.
+    """
     due_at_us, as_given = _due(asked, now_us)
-    body, body_is_json = _body(asked)
-    return NewTimer(
-        id=timer_id,
-        due_at_us=due_at_us,
-        due_as_given=as_given,
-        created_at_us=now_us,
-        url=asked["url"],
-        method=asked.get("method", "POST"),
-        headers=asked.get("headers", {}),
-        body=body,
-        body_is_json=body_is_json,
-        meta=asked.get("meta"),
-        name=asked.get("name"),
-        labels=asked.get("labels", {}),
-        priority=asked.get("priority", 0),
-        append_id=asked.get("append_id", True),
-        retry=_policy(asked["retry"]) if "retry" in asked else DEFAULT_RETRY,
+    body, body_is_json = _body(asked) if "body" in asked or "body_base64" in asked else (None, True)
+    # By position: see the note at `NewTimer`.
+    return Timer(
+        timer_id,
+        due_at_us,
+        now_us,
+        asked["url"],
+        asked.get("method", "POST"),
+        asked.get("headers") or {},
+        body,
+        body_is_json,
+        asked.get("meta"),
+        asked.get("name"),
+        asked.get("labels") or {},
+        asked.get("priority", 0),
+        asked.get("append_id", True),
+        _policy(asked["retry"]) if "retry" in asked else DEFAULT_RETRY,
         # Stored in milliseconds.
-        timeout_seconds=round(asked.get("timeout_seconds", DEFAULT_TIMEOUT_SECONDS), 3),
-        on_unknown=asked.get("on_unknown", OnUnknown.resend),
+        round(asked["timeout_seconds"], 3) if "timeout_seconds" in asked else DEFAULT_TIMEOUT_SECONDS,
+        asked.get("on_unknown", OnUnknown.resend),
+        as_given,
+        TimerState.scheduled,
+        0,
+        due_at_us,
     )
 
 

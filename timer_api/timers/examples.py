@@ -7,6 +7,7 @@ from typing import Any
 from timer_api.errors import FieldError, Kind, Problem
 
 TIMER_ID = "019a9f2e-5c3d-7000-8a1b-2c3d4e5f6071"
+OTHER_ID = "019a9f2e-5c3d-7000-8b07-18293a4b5c6d"
 
 CREATES: dict[str, dict[str, Any]] = {
     "minutes": {
@@ -50,6 +51,27 @@ CREATES: dict[str, dict[str, Any]] = {
     },
 }
 
+BATCHES: dict[str, dict[str, Any]] = {
+    "some": {
+        "summary": "Two timers by name",
+        "value": {
+            "timers": [
+                {"minutes": 10, "url": "https://example.com/hook", "name": "reminder-1"},
+                {"hours": 24, "url": "https://example.com/hook", "name": "reminder-2", "meta": {"user": 4711}},
+            ]
+        },
+    },
+    "mixed": {
+        "summary": "One of them is refused",
+        "value": {
+            "timers": [
+                {"minutes": 10, "url": "https://example.com/hook"},
+                {"minutes": 10, "url": "example.com/hook"},
+            ]
+        },
+    },
+}
+
 TIMER: dict[str, Any] = {
     "id": TIMER_ID,
     "time_left": 600,
@@ -74,9 +96,17 @@ TIMER: dict[str, Any] = {
     "ended_at": None,
 }
 
+_REFUSED = Problem(
+    Kind.invalid_request,
+    "url: it must be an absolute URL, such as https://example.com/hook",
+    errors=[FieldError("url", "it must be an absolute URL, such as https://example.com/hook")],
+)
+
 ANSWERS: dict[str, object] = {
     "timer": TIMER,
     "named timer": {**TIMER, "name": "invoice-17"},
+    "batch": {"results": [{**TIMER, "name": "reminder-1"}, {**TIMER, "id": OTHER_ID, "name": "reminder-2"}]},
+    "partial batch": {"results": [TIMER, {"error": {**_REFUSED.document("/timers/batch"), "index": 1}}]},
     "cancelled timer": {
         **TIMER,
         "time_left": 0,
@@ -117,6 +147,8 @@ NAME_TAKEN = Problem(
 )
 BUSY = Problem(Kind.busy, "too many creates are waiting; try again soon")
 NO_JSON = Problem(Kind.malformed_json, "Expecting ',' delimiter: line 1 column 14")
+TOO_SLOW = Problem(Kind.request_timeout, "the body did not arrive within 60 seconds")
+BATCH_TOO_LARGE = Problem(Kind.body_too_large, "a body has at most 16,777,216 bytes")
 TOO_LARGE = Problem(Kind.body_too_large, "a body has at most 1,048,576 bytes")
 NOT_JSON = Problem(
     Kind.unsupported_media_type,

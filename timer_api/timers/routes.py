@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request
@@ -14,7 +14,7 @@ from timer_api.answers import json_answer
 from timer_api.errors import FieldError, invalid
 from timer_api.openapi import NO_BODY, REF, UNAVAILABLE, Parts, answer, invalid_example, problems
 from timer_api.service import Service
-from timer_api.timers import create, examples, schemas
+from timer_api.timers import batch, create, examples, schemas
 from timer_api.timers.schemas import PAGE_DEFAULT, PAGE_MAX, Name
 from timer_db.domain.errors import TimerNotFound
 from timer_db.domain.ids import is_timer_id
@@ -30,6 +30,8 @@ DOCUMENTED = Parts(
     models={
         "TimerAsked": schemas.TimerAsked,
         "TimerShown": schemas.TimerShown,
+        "BatchAsked": schemas.BatchAsked,
+        "BatchShown": schemas.BatchShown,
         "TimerPageShown": schemas.TimerPageShown,
         "AttemptsShown": schemas.AttemptsShown,
     },
@@ -42,7 +44,8 @@ DOCUMENTED = Parts(
                 {"required": ["due_at"]},
             ],
             "dependentRequired": {"timezone": ["due_at"]},
-        }
+        },
+        "ProblemShown": {"properties": {"error": {"$ref": REF.format(model="Problem")}}},
     },
 )
 
@@ -73,22 +76,20 @@ class ListQuery(BaseModel):
     )
 
 
+def _body(model: str, shown: dict[str, Any]) -> dict[str, Any]:
+    content = {"application/json": {"schema": {"$ref": REF.format(model=model)}, "examples": shown}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+_AT_THE_FRONT_DOOR = RuntimeError("`app.FrontDoor` answers this call; the route documents it")
+
+
 @router.post(
     create.PATH,
     summary="Make a timer",
     operation_id="create_timer",
     status_code=201,
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/json": {
-                    "schema": {"$ref": REF.format(model="TimerAsked")},
-                    "examples": examples.CREATES,
-                }
-            },
-        }
-    },
+    openapi_extra=_body("TimerAsked", examples.CREATES),
     responses={
         201: answer(
             "The timer is stored, and will be called whatever crashes.",
@@ -114,12 +115,50 @@ class ListQuery(BaseModel):
         ),
     },
 )
-async def create_timer(request: Request) -> Response:
+async def create_timer() -> Response:
     """Say when, by exactly one of `hours`/`minutes`/`seconds`, `delay` and `due_at`, and which `url` to call.
 
     A create with the `name` of a timer that lives returns that timer when its content is the same.
     """
-    return await create.answer(_service(request), request.scope, request.receive)
+    raise _AT_THE_FRONT_DOOR
+
+
+@router.post(
+    batch.PATH,
+    summary="Make many timers",
+    operation_id="create_timers",
+    status_code=201,
+    openapi_extra=_body("BatchAsked", examples.BATCHES),
+    responses={
+        201: answer("Every timer is stored.", "BatchShown", "batch"),
+        207: answer(
+            "Some timers are refused, or could not be stored: in their places stand problems. With "
+            "`Retry-After` when it is the database that could not be reached.",
+            "BatchShown",
+            "partial batch",
+        ),
+        **problems(
+            batch.PATH,
+            examples.NO_JSON,
+            examples.TOO_SLOW,
+            examples.BATCH_TOO_LARGE,
+            examples.NOT_JSON,
+            invalid_example("timers", "there are 10,001; 10,000 are possible in one call"),
+            examples.BUSY,
+            UNAVAILABLE,
+        ),
+    },
+)
+async def create_timers() -> Response:
+    """Up to 10,000 creates, each like one of `POST /timers`. What came of each stands in the same place of
+    `results`: the timer, also the one that a repeated `name` leads to, or a problem, whose `errors` name fields
+    of that timer, and whose `index` is its place, from 0.
+
+    They are stored in chunks of 500, so some can be stored when others are not. A problem with a `timer_id` means
+    that nobody knows: look whether there is a timer with that id. With a `name` in each timer, the same batch can
+    be sent again as it is.
+    """
+    raise _AT_THE_FRONT_DOOR
 
 
 @router.get(

@@ -19,6 +19,7 @@ from timer_db.domain.timer import DEFAULT_TIMEOUT_SECONDS
 PRIORITY_MAX = 32_767
 NAME_MAX = 200
 LABELS_MAX = 64
+BATCH_MAX = 10_000
 PAGE_MAX = 1000
 PAGE_DEFAULT = 100
 
@@ -250,6 +251,13 @@ class TimerAsked(TypedDict, total=False):
     ]
 
 
+@with_config(_STRICT)
+class BatchAsked(TypedDict):
+    """Timers to make, each by itself."""
+
+    timers: Annotated[list[TimerAsked], Field(min_length=1, max_length=BATCH_MAX)]
+
+
 ASKED: TypeAdapter[TimerAsked] = TypeAdapter(TimerAsked)
 
 PATTERNS_IN_WORDS = {
@@ -299,6 +307,18 @@ class TimerShown(TypedDict):
     attempts: Annotated[int, Field(ge=0, description="Attempts made so far.")]
     next_attempt_at: Annotated[str | None, Field(description="When it is called next.")]
     ended_at: str | None
+
+
+class ProblemShown(TypedDict):
+    """Why a timer of a batch was not made."""
+
+    error: dict[str, Any]
+
+
+class BatchShown(TypedDict):
+    """What came of each timer of a batch, in its order."""
+
+    results: list[TimerShown | ProblemShown]
 
 
 class TimerPageShown(TypedDict):

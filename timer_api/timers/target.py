@@ -60,6 +60,8 @@ _HEADERS_RESERVED = frozenset(
 _PREFIXES_RESERVED = ("proxy-", "timer-", "webhook-")
 
 
+# Cached, since many timers call few URLs; what is refused raises, and is not kept.
+@lru_cache(maxsize=1024)
 def check_url(url: str) -> str:
     """The URL, its scheme in lower case. ValueError says what is wrong with it."""
     if len(url) > URL_MAX:
@@ -80,7 +82,7 @@ def check_url(url: str) -> str:
     return scheme + url[len(scheme) :]
 
 
-# Cached, since many timers call few hosts; what is refused raises, and is not kept.
+# Cached as well: with something of the timer's own in each URL, there are still few hosts.
 @lru_cache(maxsize=4096)
 def _check_authority(authority: str) -> None:
     if "@" in authority:

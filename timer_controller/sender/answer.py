@@ -46,6 +46,13 @@ def unanswered(reason: str, first_byte_at: float | None) -> Result:
     return Result(outcome, reason[:_REASON_LETTERS], first_byte_at=first_byte_at, finished_at=time.monotonic())
 
 
+def forbidden(reason: str) -> Result:
+    """The result of a call that cannot be made, or may not be."""
+    result = unanswered(reason, None)
+    result.forbidden = True
+    return result
+
+
 def withheld() -> Result:
     """The result of a call that `may_send` forbade."""
     return Result(Outcome.not_sent, WITHHELD, finished_at=time.monotonic(), withheld=True)

@@ -22,7 +22,7 @@ from typing import Any
 
 import httpcore
 
-from timer_controller.sender.answer import BODY_BYTES_READ, answered, unanswered, withheld
+from timer_controller.sender.answer import BODY_BYTES_READ, answered, forbidden, unanswered, withheld
 from timer_controller.sender.faults import TIMED_OUT, TIMED_OUT_BEFORE_SENDING, describe
 from timer_controller.sender.protocol import Call, Cancel, Done, Result
 from timer_controller.sender.target import (
@@ -82,9 +82,9 @@ class HttpxSender:
         try:
             request = self._request(call)
         except UrlRefused as error:
-            return unanswered(str(error), None)
+            return forbidden(str(error))
         except UnicodeEncodeError:
-            return unanswered("this request cannot be sent: a header holds what is no text", None)
+            return forbidden("this request cannot be sent: a header holds what is no text")
         attempt = _Attempt(may_send)
         request.extensions["trace"] = attempt.trace
         try:
@@ -97,7 +97,7 @@ class HttpxSender:
             return withheld()
         except httpcore.LocalProtocolError as error:
             # httpcore checks method, target and headers after its notice and before it writes anything.
-            return unanswered(f"this request cannot be sent: {error}", None)
+            return forbidden(f"this request cannot be sent: {error}")
         except httpcore.ConnectTimeout:
             return unanswered(f"no connection within {self._connect_timeout_seconds:g} s", None)
         except httpcore.ProxyError as error:

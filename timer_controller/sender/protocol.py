@@ -53,6 +53,8 @@ class Result:
     """`time.monotonic()` when the outcome was known."""
     withheld: bool = False
     """`may_send` said no: the call was not tried."""
+    forbidden: bool = False
+    """This call cannot be made, or may not be: its receiver has no part in that."""
 
 
 Done = Callable[[Result], None]

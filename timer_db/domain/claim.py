@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from timer_db.domain.claimed_timer import ClaimedTimer
 from timer_db.domain.queue_entry import QueueEntry
 from timer_db.domain.states import Outcome, TimerState
-from timer_db.domain.timer import Timer
 
 
 # Neither is frozen, for the reason that stands above `NewTimer`.
@@ -16,7 +16,7 @@ class Claim:
 
     batch: int
     entry: QueueEntry
-    timer: Timer
+    timer: ClaimedTimer
     attempt: int
     """The number of the attempt to make; 1 is the first."""
     possible_duplicate: bool
@@ -42,3 +42,13 @@ class Finished:
     answer: bytes = b""
     retry_at_us: int | None = None
     """Set when `state` is `scheduled`."""
+
+
+@dataclass(slots=True)
+class Returned:
+    """A claim that goes back unsent."""
+
+    batch: int
+    entry: QueueEntry
+    destination: bytes | None = None
+    """The receiver whose backlog it joins; None: it goes back to where it stood in the queue."""

@@ -8,6 +8,8 @@ from typing import NamedTuple
 from uuid import UUID
 
 PRIORITY_MAX = 32_767
+HEAD_KEY = bytes(24)
+"""The due key of a priority's head (see `statements.queue`): it sorts before that of every timer."""
 _ENTRY = struct.Struct(">H24s")
 _TIME = struct.Struct(">Q")
 

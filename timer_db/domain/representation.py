@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
+import orjson
+
+from timer_db.domain.backoff import DEFAULT_RETRY
+from timer_db.domain.claimed_timer import ClaimedTimer
 from timer_db.domain.states import ENDED, TimerState
 from timer_db.domain.timer import Timer
 
@@ -76,3 +81,28 @@ def represent(timer: Timer, now_us: int) -> dict[str, Any]:
         else:
             shown["body_base64"] = base64.b64encode(timer.body).decode()
     return shown
+
+
+def represent_firing(timer: ClaimedTimer, due_at: str) -> str:
+    """The JSON text of `represent` for a timer without a body that is being called, put together from what is
+    stored, at a third of the price. `due_at` is `rfc3339` of its due time."""
+    return (
+        f'{{"id":"{timer.id_text}","time_left":0,"status":"firing","due_at":"{due_at}",'
+        f'"created_at":"{rfc3339(timer.created_at_us)}","collection":"default",'
+        f'"name":{"null" if timer.name is None else _quoted(timer.name)},"url":{_quoted(timer.url)},'
+        f'"append_id":{"true" if timer.append_id else "false"},"method":"{timer.method}",'
+        f'"headers":{timer.headers_json or "{}"},"body":null,"meta":{timer.meta_json or "null"},'
+        f'"labels":{timer.labels_json or "{}"},"priority":{timer.priority},'
+        f'"retry":{timer.retry_json or _DEFAULT_RETRY_JSON},"timeout_seconds":{timer.timeout_seconds},'
+        f'"on_unknown":"{timer.on_unknown}","attempts":{timer.attempts},'
+        '"next_attempt_at":null,"ended_at":null}'
+    )
+
+
+_DEFAULT_RETRY_JSON = orjson.dumps(asdict(DEFAULT_RETRY)).decode()
+
+
+# Many timers, few URLs.
+@lru_cache(maxsize=4096)
+def _quoted(text: str) -> str:
+    return orjson.dumps(text).decode()

@@ -21,8 +21,8 @@ class EngineKind(StrEnum):
     mariadb = "mariadb"
 
 
-# The first that know FOR UPDATE SKIP LOCKED.
-OLDEST = {EngineKind.mysql: (8, 0, 1), EngineKind.mariadb: (10, 6)}
+# The first that know FOR UPDATE SKIP LOCKED, and in MySQL a VALUES that stands by itself.
+OLDEST = {EngineKind.mysql: (8, 0, 19), EngineKind.mariadb: (10, 6)}
 PROGRAMS = {EngineKind.mysql: "mysqld", EngineKind.mariadb: "mariadbd"}
 
 

@@ -6,12 +6,12 @@ from uuid import UUID
 
 from timer_db import transactions
 from timer_db.domain.errors import NotCancellable, TimerNotFound
-from timer_db.domain.queue_entry import entry_of
+from timer_db.domain.queue_entry import QueueEntry, entry_of
 from timer_db.domain.states import TimerState
 from timer_db.domain.timer import Timer
 from timer_db.operations.rows import timer_of
 from timer_db.shards import Shards
-from timer_db.statements import attempts, controllers, queue, reading, timers
+from timer_db.statements import attempts, controllers, deferred, queue, reading, timers
 from timer_db.transactions import Connection
 
 
@@ -25,13 +25,13 @@ async def cancel(shards: Shards, timer_id: UUID) -> Timer:
         raise TimerNotFound(timer_id)
 
     async def work(connection: Connection) -> Timer:
-        # One that was claimed since it was read, and is back already, is looked at again.
+        # One that was claimed or deferred since it was read is looked at again.
         while True:
             timer = await _read(connection, timer_id)
             if timer.state is not TimerState.scheduled or timer.next_attempt_at_us is None:
                 raise NotCancellable(timer_id, timer.state)
             place = entry_of(timer_id, timer.priority, timer.next_attempt_at_us)
-            if await connection.write(queue.remove(place.rank, [place.due_key])):
+            if await _take_out(connection, place):
                 break
         now_us = int(await connection.value(controllers.NOW))
         await connection.write(timers.cancel(timer_id.bytes, now_us), count=1)
@@ -39,6 +39,18 @@ async def cancel(shards: Shards, timer_id: UUID) -> Timer:
         return await _read(connection, timer_id)
 
     return await transactions.run(shard.engine, work)
+
+
+async def _take_out(connection: Connection, place: QueueEntry) -> bool:
+    """Whether it was in the queue, or among those that wait for a receiver in trouble, and is out of it now."""
+    if await connection.write(queue.remove(place.rank, [place.due_key])):
+        return True
+    for row in await connection.rows(deferred.holding(place)):
+        destination = bytes(row[0])
+        if await connection.rows(deferred.lock(destination, place)):
+            await connection.write(deferred.remove(destination, place.rank, [place.due_key]), count=1)
+            return True
+    return False
 
 
 async def _read(connection: Connection, timer_id: UUID) -> Timer:

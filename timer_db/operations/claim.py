@@ -1,37 +1,62 @@
-"""Claim due timers, and give claims back."""
+"""Claim due timers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from timer_db import transactions
 from timer_db.domain.claim import Claim
 from timer_db.domain.errors import Fenced, TimerNotFound, UnexpectedCount
-from timer_db.domain.queue_entry import QueueEntry, pack, time_bound, unpack
-from timer_db.domain.states import TimerState
-from timer_db.domain.timer import Timer
-from timer_db.operations.packed import claims_of
-from timer_db.operations.rows import fields_of
+from timer_db.domain.queue_entry import HEAD_KEY, QueueEntry, pack, unpack
+from timer_db.operations.packed import claims_of, keys_of
 from timer_db.statements import claims, queue, timers
 from timer_db.statements.literals import LIST_MAX
 from timer_db.transactions import Connection
 
 BATCH_MAX = LIST_MAX
 """The most that one claim takes."""
-FROM_THE_START = time_bound(0)
+FROM_THE_START = HEAD_KEY
 
 
-async def ready_ranks(engine: AsyncEngine, horizon_us: int) -> list[int]:
-    """The ranks of the priorities that have something to call before `horizon_us`, highest priority first."""
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A claimed batch: its places in their order, and what was asked for, in none. The timer of a place without a
+    claim is gone."""
 
-    async def work(connection: Connection) -> list[int]:
-        firsts = await connection.rows(queue.READY)
-        bound = time_bound(horizon_us)
-        return sorted(rank for rank, due_key in firsts if bytes(due_key) < bound)
+    entries: list[QueueEntry]
+    claims: list[Claim]
+
+
+async def first_entries(engine: AsyncEngine, behind: Mapping[int, bytes]) -> dict[int, bytes | None]:
+    """For each priority in use (by rank) the first due key behind the one that `behind` gives, None when there is
+    none. Priorities that `behind` does not know are looked at from the start."""
+
+    async def work(connection: Connection) -> dict[int, bytes | None]:
+        bounds = dict(behind)
+        while True:
+            rows = await connection.rows(queue.firsts(bounds))
+            found = {int(rank): None if key is None else bytes(key) for rank, key in rows if rank is not None}
+            if found.keys() <= bounds.keys():
+                return {**dict.fromkeys(bounds), **found}
+            in_use = {int(row[0]) for row in await connection.rows(queue.RANKS)}
+            bounds.update(dict.fromkeys(in_use - bounds.keys(), FROM_THE_START))
 
     return await transactions.run(engine, work)
+
+
+async def put_heads(engine: AsyncEngine, ranks: Collection[int]) -> None:
+    """See to it that these priorities have heads."""
+
+    async def work(connection: Connection) -> None:
+        in_order = sorted(ranks)
+        for start in range(0, len(in_order), LIST_MAX):
+            await connection.write(queue.put_heads(in_order[start : start + LIST_MAX]))
+
+    await transactions.run(engine, work)
 
 
 async def claim(
@@ -43,28 +68,33 @@ async def claim(
     behind: Mapping[int, bytes],
     horizon_us: int,
     limit: int,
-) -> list[QueueEntry]:
+) -> Taken:
     """Take at most `limit` timers that may be called before `horizon_us`, as batch `number` of the controller.
 
-    `ranks` are looked at in order; `behind` gives for a rank the due key where the last claim of this drain
-    ended. Nothing to take makes no batch. Raises Fenced when the controller is no member. After
+    `ranks` are looked at in order; `behind` gives for a rank the due key up to which it was looked through
+    before. Nothing to take makes no batch. Raises Fenced when the controller is no member. After
     DatabaseUnavailable nobody knows whether the batch was made: `adopt` reads it back.
     """
 
-    async def work(connection: Connection) -> list[QueueEntry]:
-        taken: list[QueueEntry] = []
+    async def work(connection: Connection) -> Taken:
+        entries: list[QueueEntry] = []
+        found: list[Claim] = []
         for rank in ranks:
-            wanted = min(limit, BATCH_MAX) - len(taken)
+            wanted = min(limit, BATCH_MAX) - len(entries)
             if wanted == 0:
                 break
             statement = queue.take(rank, behind.get(rank, FROM_THE_START), horizon_us, wanted)
-            keys = [bytes(row[0]) for row in await connection.rows(statement)]
-            if keys:
-                await connection.write(queue.remove(rank, keys), count=len(keys))
-                taken += [QueueEntry(rank, key) for key in keys]
-        if taken and await connection.write(claims.hold(controller_id, number, pack(taken))) == 0:
+            [(count, packed)] = await connection.rows(timers.packed_of(statement))
+            if count:
+                keys = sorted(keys_of(packed))
+                if len(keys) != count:
+                    raise UnexpectedCount("reading packed timers", len(keys), count)
+                await connection.write(queue.remove(rank, keys), count=count)
+                entries += [QueueEntry(rank, key) for key in keys]
+                found += claims_of(packed, number, partial(QueueEntry, rank))
+        if entries and await connection.write(claims.hold(controller_id, number, pack(entries))) == 0:
             raise Fenced(f"controller {controller_id} is no member any more")
-        return taken
+        return Taken(entries, found)
 
     return await transactions.run(engine, work)
 
@@ -94,7 +124,7 @@ async def load_on(connection: Connection, batch: int, entries: Sequence[QueueEnt
         return []
     by_id = {entry.due_key[8:]: entry for entry in entries}
     [(count, packed)] = await connection.rows(timers.packed(by_id))
-    claims = claims_of(packed, batch, by_id) if count else []
+    claims = claims_of(packed, batch, by_id.__getitem__) if count else []
     if len(claims) != count:
         raise UnexpectedCount("reading packed timers", len(claims), count)
     found = {claim.entry: claim for claim in claims}
@@ -105,37 +135,10 @@ async def load_whole(engine: AsyncEngine, claim: Claim) -> Claim:
     """The same claim with everything that was asked for, however large. Raises TimerNotFound."""
 
     async def work(connection: Connection) -> Claim:
-        rows = await connection.rows(timers.asked([claim.entry.timer_id]))
-        if not rows:
+        by_id = {claim.entry.timer_id: claim.entry}
+        [(count, packed)] = await connection.rows(timers.packed(by_id, whole=True))
+        if not count:
             raise TimerNotFound(claim.timer.id)
-        timer = Timer(**fields_of(rows[0]), state=TimerState.firing, attempts=claim.timer.attempts)
-        return Claim(claim.batch, claim.entry, timer, claim.attempt, claim.possible_duplicate)
-
-    return await transactions.run(engine, work)
-
-
-async def give_back(
-    engine: AsyncEngine, controller_id: int, number: int, entries: Iterable[QueueEntry], *, is_done: bool
-) -> bool:
-    """Put claims that were not used back where they stood. `is_done`: nothing else of the batch is in hand.
-
-    Safe to repeat. False when the batch was taken over by others, who put its timers back themselves.
-    """
-    returned = set(entries)
-
-    async def work(connection: Connection) -> bool:
-        rows = await connection.rows(claims.lock(controller_id, [number]))
-        if not rows:
-            return False
-        held = unpack(bytes(rows[0][1]))
-        back = [entry for entry in held if entry in returned]
-        if back:
-            await connection.write(queue.put(back), count=len(back))
-        if is_done:
-            await connection.write(claims.drop(controller_id, [number]), count=1)
-        elif back:
-            rest = pack(entry for entry in held if entry not in returned)
-            await connection.write(claims.rewrite(controller_id, number, rest), count=1)
-        return True
+        return claims_of(packed, claim.batch, by_id.__getitem__)[0]
 
     return await transactions.run(engine, work)

@@ -1,18 +1,19 @@
-"""Write down what came of attempts."""
+"""Write down what became of claims: the only place in which the batches of a living controller change."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from timer_db import transactions
-from timer_db.domain.claim import Finished
-from timer_db.domain.queue_entry import QueueEntry
+from timer_db.domain.claim import Finished, Returned
+from timer_db.domain.errors import UnexpectedCount
+from timer_db.domain.queue_entry import QueueEntry, pack, unpack
 from timer_db.domain.states import Outcome, TimerState
-from timer_db.statements import attempts, claims, queue, timers
+from timer_db.statements import attempts, claims, deferred, queue, timers
 from timer_db.transactions import Connection
 
 
@@ -28,31 +29,72 @@ async def finish(
     engine: AsyncEngine,
     controller_id: int,
     finished: Sequence[Finished],
+    returned: Sequence[Returned],
     done_batches: Collection[int],
     *,
     is_repeat: bool = False,
 ) -> Written:
-    """Log attempts, put retries into the queue, and drop the batches of which nothing is in hand any more.
+    """Log attempts, put retries into the queue, put back what was not sent, and drop the batches of which
+    nothing is in hand any more.
 
     One transaction, guarded by the batches' rows: who does not find them has lost the claims. After
     DatabaseUnavailable the same call with `is_repeat` writes what the first one did not.
     """
 
     async def work(connection: Connection) -> Written:
-        numbers = {f.batch for f in finished} | set(done_batches)
-        held = {int(row[0]) for row in await connection.rows(claims.lock(controller_id, numbers))}
+        numbers = {f.batch for f in finished} | {r.batch for r in returned} | set(done_batches)
+        rows = await connection.rows(claims.lock(controller_id, numbers))
+        held = {int(number): entries for number, entries in rows}
         already = await _logged_before(connection, controller_id, finished) if is_repeat else set()
         unwritten = [f for f in finished if (f.batch, f.entry, f.finished_at_us) not in already]
         lost = [f for f in unwritten if f.batch not in held]
         new = [f for f in unwritten if f.batch in held]
         await write_attempts(connection, controller_id, new)
-        if gone := held & set(done_batches):
+        rests = await _put_back(connection, held, returned, is_repeat=is_repeat) if returned else {}
+        for number in rests.keys() - set(done_batches):
+            # Else a rescue would put back a second time what stands in a queue already.
+            await connection.write(claims.rewrite(controller_id, number, rests[number]), count=1)
+        if gone := held.keys() & set(done_batches):
             await connection.write(claims.drop(controller_id, gone), count=len(gone))
         # A batch that a repeat does not find was dropped by the first try, unless something of it is lost.
-        missing = frozenset(f.batch for f in lost) if is_repeat else frozenset(numbers - held)
+        missing = frozenset(f.batch for f in lost) if is_repeat else frozenset(numbers - held.keys())
         return Written(lost, missing)
 
     return await transactions.run(engine, work)
+
+
+async def _put_back(
+    connection: Connection, held: Mapping[int, bytes], returned: Sequence[Returned], *, is_repeat: bool
+) -> dict[int, bytes]:
+    """Put the claims into their queues, as far as their batches hold them. Gives what is left of the batches.
+
+    What a first try put back is not in its batch any more.
+    """
+    by_batch: defaultdict[int, dict[QueueEntry, bytes | None]] = defaultdict(dict)
+    for r in returned:
+        if r.batch in held:
+            by_batch[r.batch][r.entry] = r.destination
+    queued: list[QueueEntry] = []
+    apart: list[tuple[bytes, QueueEntry]] = []
+    rests: dict[int, bytes] = {}
+    for number, back in by_batch.items():
+        entries = unpack(bytes(held[number]))
+        found = [entry for entry in entries if entry in back]
+        if len(found) != len(back) and not is_repeat:
+            raise UnexpectedCount(f"putting back claims of batch {number}", len(found), len(back))
+        for entry in found:
+            destination = back[entry]
+            if destination is None:
+                queued.append(entry)
+            else:
+                apart.append((destination, entry))
+        if found:
+            rests[number] = pack([entry for entry in entries if entry not in back])
+    if queued:
+        await connection.write(queue.put(queued), count=len(queued))
+    if apart:
+        await connection.write(deferred.put(apart), count=len(apart))
+    return rests
 
 
 async def write_attempts(connection: Connection, controller_id: int, finished: Sequence[Finished]) -> None:

@@ -2,56 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from uuid import UUID
+from collections.abc import Callable, Iterator
 
-import orjson
-
-from timer_db.domain.backoff import DEFAULT_RETRY, RetryPolicy
 from timer_db.domain.claim import Claim
+from timer_db.domain.claimed_timer import ClaimedTimer
 from timer_db.domain.queue_entry import QueueEntry
-from timer_db.domain.states import OnUnknown, TimerState
-from timer_db.domain.timer import Timer
+from timer_db.domain.states import OnUnknown
 from timer_db.statements.timers import FIELD, IS_LARGE, IS_NULL, ROW
 
 _ON_UNKNOWN = {choice.value: choice for choice in OnUnknown}
-_FIRING = TimerState.firing
 
 
-def claims_of(packed: str, batch: int, entries: Mapping[bytes, QueueEntry]) -> list[Claim]:
-    """The claims, in no order; `entries` are their places in the queue by id."""
-    return list(_decode(packed, batch, entries))
+def claims_of(packed: str, batch: int, entry_of: Callable[[bytes], QueueEntry]) -> list[Claim]:
+    """The claims, in no order; `entry_of` gives the place in the queue by the key that was packed with a timer.
+    Timers that are gone are left out."""
+    return list(_decode(packed, batch, entry_of))
 
 
-def _decode(packed: str, batch: int, entries: Mapping[bytes, QueueEntry]) -> Iterator[Claim]:
+def keys_of(packed: str) -> list[bytes]:
+    """Every key, also those of timers that are gone."""
+    return [bytes.fromhex(row.partition(FIELD)[0]) for row in packed.split(ROW)]
+
+
+def _decode(packed: str, batch: int, entry_of: Callable[[bytes], QueueEntry]) -> Iterator[Claim]:
     for row in packed.split(ROW):
+        values = row.split(FIELD)
+        if len(values) == 1:
+            continue
         (
-            hex_id, body, name, priority, due_at_us, created_at_us, attempts_made, possible_duplicate, url,
-            append_id, method, headers, body_is_json, meta, labels, retry, timeout_ms, on_unknown,
-        ) = row.split(FIELD)  # fmt: skip
-        raw_id = bytes.fromhex(hex_id)
+            hex_key, body, headers, meta, labels, name, priority, due_at_us, created_at_us, attempts_made,
+            possible_duplicate, url, append_id, method, body_is_json, retry, timeout_ms, on_unknown,
+        ) = values  # fmt: skip
+        key = bytes.fromhex(hex_key)
+        low = key[-16:].hex()
         is_large = body == IS_LARGE
         made = int(attempts_made)
         # By position: see the note at `NewTimer`.
-        timer = Timer(
-            UUID(bytes=raw_id),
+        timer = ClaimedTimer(
+            f"{low[:8]}-{low[8:12]}-{low[12:16]}-{low[16:20]}-{low[20:]}",
             int(due_at_us),
             int(created_at_us),
             url,
             method,
-            orjson.loads(headers) if headers else {},
-            None if is_large or body == IS_NULL else bytes.fromhex(body),
+            headers,
+            None if body == IS_NULL or is_large else bytes.fromhex(body),
             body_is_json == "1",
-            orjson.loads(meta) if meta else None,
+            meta,
             bytes.fromhex(name).decode() if name else None,
-            orjson.loads(labels) if labels else {},
+            labels,
             int(priority),
             append_id == "1",
-            RetryPolicy(**orjson.loads(retry)) if retry else DEFAULT_RETRY,
+            retry,
             int(timeout_ms) / 1000,
             _ON_UNKNOWN[on_unknown],
-            "",
-            _FIRING,
             made,
         )
-        yield Claim(batch, entries[raw_id], timer, made + 1, possible_duplicate == "1", is_large)
+        yield Claim(batch, entry_of(key), timer, made + 1, possible_duplicate == "1", is_large)

@@ -34,9 +34,9 @@ def row_of(timer: NewTimer) -> tuple[str | int | bytes | None, ...]:
         int(timer.body_is_json),
         _json(timer.meta) if timer.meta is not None else None,
         _json(timer.labels) if timer.labels else None,
-        None if timer.retry == DEFAULT_RETRY else _json(asdict(timer.retry)),
+        None if timer.retry is DEFAULT_RETRY or timer.retry == DEFAULT_RETRY else _json(asdict(timer.retry)),
         round(timer.timeout_seconds * 1000),
-        timer.on_unknown.value,
+        str(timer.on_unknown),
     )
 
 

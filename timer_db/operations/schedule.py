@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, fields
-from operator import attrgetter
+from dataclasses import fields
+from operator import attrgetter, itemgetter
+from typing import NamedTuple
 from uuid import UUID
 
 from pymysql.constants import ER
@@ -15,22 +16,23 @@ from pymysql.err import IntegrityError
 from timer_db import transactions
 from timer_db.domain import ids
 from timer_db.domain.errors import NameTaken
-from timer_db.domain.queue_entry import entry_of
 from timer_db.domain.states import ENDED, TimerState
 from timer_db.domain.timer import NewTimer, Timer
 from timer_db.operations.rows import DEFAULT_COLLECTION_ID, content_sha256, next_at_us, row_of, timer_of
 from timer_db.shards import Shard, Shards
 from timer_db.statements import names, queue, reading
 from timer_db.statements import timers as statements
+from timer_db.statements.literals import LIST_MAX
 from timer_db.transactions import Connection
 
 _VALUES = attrgetter(*(field.name for field in fields(NewTimer)))
 """The fields that a new timer and a stored one share, in the order of their constructors."""
 _MAKE: Callable[..., Timer] = Timer
+_PLACE = itemgetter(2, 4, 0)
+"""Priority, `next_at_us` and id of a row of `row_of`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scheduled:
+class Scheduled(NamedTuple):
     """A stored timer; `created` is False when its name belonged to this very timer already."""
 
     timer: Timer
@@ -39,11 +41,23 @@ class Scheduled:
 
 def choose_id(shards: Shards, now_us: int, collection: str, name: str | None) -> UUID:
     """An id for a new timer, with the number of the shard that will hold it."""
-    if name is not None:
-        shard = shards.for_name(collection, name)
-    else:
-        shard = shards.for_new(secrets.randbits(16) if len(shards) > 1 else 0)
+    shard = shards.for_name(collection, name) if name is not None else _any_shard(shards)
     return ids.new_id(now_us, shard.number)
+
+
+def choose_ids(shards: Shards, now_us: int, collection: str, names: Sequence[str | None]) -> list[UUID]:
+    """The same for many timers of one commit, which then go to as few servers as their names allow."""
+    anywhere = _any_shard(shards).number
+    if len(shards) == 1:
+        return ids.new_ids(now_us, anywhere, len(names))
+    numbers = [anywhere if name is None else shards.for_name(collection, name).number for name in names]
+    counts = Counter(numbers)
+    chosen = {number: iter(ids.new_ids(now_us, number, counts[number])) for number in counts}
+    return [next(chosen[number]) for number in numbers]
+
+
+def _any_shard(shards: Shards) -> Shard:
+    return shards.for_new(secrets.randbits(16) if len(shards) > 1 else 0)
 
 
 async def schedule(shards: Shards, timers: Sequence[NewTimer]) -> list[Scheduled | NameTaken]:
@@ -55,20 +69,24 @@ async def schedule(shards: Shards, timers: Sequence[NewTimer]) -> list[Scheduled
     by_shard: defaultdict[int, list[NewTimer]] = defaultdict(list)
     for timer in timers:
         by_shard[ids.shard_of(timer.id)].append(timer)
+    if unknown := by_shard.keys() - {shard.number for shard in shards}:
+        raise ValueError(f"no server has the shard number {min(unknown)}")
+    if len(by_shard) == 1:
+        (number,) = by_shard
+        return await _schedule_on(next(shard for shard in shards if shard.number == number), timers)
     found: dict[UUID, Scheduled | NameTaken] = {}
     for shard in shards:
-        if batch := by_shard.pop(shard.number, None):
-            found.update(await _schedule_on(shard, batch))
-    if by_shard:
-        raise ValueError(f"no server has the shard number {min(by_shard)}")
+        if batch := by_shard.get(shard.number):
+            results = await _schedule_on(shard, batch)
+            found.update({timer.id: result for timer, result in zip(batch, results, strict=True)})
     return [found[timer.id] for timer in timers]
 
 
-async def _schedule_on(shard: Shard, timers: Sequence[NewTimer]) -> dict[UUID, Scheduled | NameTaken]:
-    async def first_try(connection: Connection) -> dict[UUID, Scheduled | NameTaken]:
+async def _schedule_on(shard: Shard, timers: Sequence[NewTimer]) -> list[Scheduled | NameTaken]:
+    async def first_try(connection: Connection) -> list[Scheduled | NameTaken]:
         return await _store(connection, timers, stored_before=frozenset())
 
-    async def repeat(connection: Connection) -> dict[UUID, Scheduled | NameTaken]:
+    async def repeat(connection: Connection) -> list[Scheduled | NameTaken]:
         rows = await connection.rows(statements.existing([timer.id.bytes for timer in timers]))
         return await _store(connection, timers, stored_before=frozenset(UUID(bytes=row[0]) for row in rows))
 
@@ -83,65 +101,64 @@ async def _schedule_on(shard: Shard, timers: Sequence[NewTimer]) -> dict[UUID, S
 
 async def _store(
     connection: Connection, timers: Sequence[NewTimer], stored_before: frozenset[UUID]
-) -> dict[UUID, Scheduled | NameTaken]:
-    results: dict[UUID, Scheduled | NameTaken] = {}
+) -> list[Scheduled | NameTaken]:
     named = [timer for timer in timers if timer.name is not None]
-    if named:
-        results.update(await _settle_names(connection, named))
-    for timer in timers:
-        if timer.id in stored_before:
-            results[timer.id] = Scheduled(_as_new(timer), created=True)
-    new = [timer for timer in timers if timer.id not in results]
+    settled = await _settle_names(connection, named) if named else {}
+    new = timers
+    if settled or stored_before:
+        new = [timer for timer in timers if timer.id not in settled and timer.id not in stored_before]
     if new:
-        await connection.write(statements.insert([row_of(timer) for timer in new]), count=len(new))
-        places = [entry_of(timer.id, timer.priority, next_at_us(timer)) for timer in new]
-        await connection.write(queue.put(places), count=len(new))
-        results.update({timer.id: Scheduled(_as_new(timer), created=True) for timer in new})
-    return results
+        rows = [row_of(timer) for timer in new]
+        await connection.write(statements.insert(rows), count=len(rows))
+        await connection.write(queue.put_new(map(_PLACE, rows)), count=len(rows))
+    if not settled:
+        return [Scheduled(as_stored(timer), True) for timer in timers]
+    return [settled.get(timer.id) or Scheduled(as_stored(timer), True) for timer in timers]
 
 
-def _as_new(timer: NewTimer) -> Timer:
+def as_stored(timer: NewTimer) -> Timer:
+    """A new timer as it stands right after its commit; one that came as a `Timer` says so already."""
+    if isinstance(timer, Timer):
+        return timer
     return _MAKE(*_VALUES(timer), TimerState.scheduled, 0, next_at_us(timer))
 
 
-async def _settle_names(connection: Connection, named: Sequence[NewTimer]) -> dict[UUID, Scheduled | NameTaken]:
+async def _settle_names(connection: Connection, timers: Sequence[NewTimer]) -> dict[UUID, Scheduled | NameTaken]:
     """Take the names, or say who has them. Only those that did not get theirs are in the result."""
     # By name, so that two batches with names in common lock them in one order; the first to ask comes first.
-    ordered = sorted(named, key=lambda timer: timer.name or "")
-    contents = {timer.id: content_sha256(timer) for timer in ordered}
-    wanted = {timer.name: timer for timer in reversed(ordered) if timer.name is not None}
+    named = sorted([(t.name, t) for t in timers if t.name is not None], key=itemgetter(0))
+    contents = {timer.id: content_sha256(timer) for _, timer in named}
+    wanted = dict(reversed(named))
     rows = [(DEFAULT_COLLECTION_ID, name, t.id.bytes, contents[t.id]) for name, t in sorted(wanted.items())]
     await connection.write(*names.take(rows))
     holders = {
         name: (UUID(bytes=holder), bytes(content))
         for name, holder, content in await connection.rows(*names.holders(DEFAULT_COLLECTION_ID, sorted(wanted)))
     }
-    living = await _living(connection, {holder for holder, _ in holders.values()} | contents.keys())
+    contested = [(name, timer) for name, timer in named if holders[name][0] != timer.id]
+    living = await _living(connection, {i for name, timer in contested for i in (holders[name][0], timer.id)})
     results: dict[UUID, Scheduled | NameTaken] = {}
-    for timer in ordered:
-        assert timer.name is not None
-        holder, content = holders[timer.name]
-        if holder == timer.id:
-            continue
+    for name, timer in contested:
+        holder, content = holders[name]
         if timer.id in living:
             # A first try stored it; it had the name then, whoever has it now.
-            results[timer.id] = Scheduled(_as_new(timer), created=True)
+            results[timer.id] = Scheduled(as_stored(timer), created=True)
         elif holder in living and living[holder].state in ENDED:
-            await connection.write(
-                *names.hand_over(
-                    DEFAULT_COLLECTION_ID, timer.name, holder.bytes, timer.id.bytes, contents[timer.id]
-                ),
-                count=1,
-            )
-            holders[timer.name] = (timer.id, contents[timer.id])
+            change = names.hand_over(DEFAULT_COLLECTION_ID, name, holder.bytes, timer.id.bytes, contents[timer.id])
+            await connection.write(*change, count=1)
+            holders[name] = (timer.id, contents[timer.id])
         elif content == contents[timer.id]:
-            first = living.get(holder) or _as_new(wanted[timer.name])
+            first = living.get(holder) or as_stored(wanted[name])
             results[timer.id] = Scheduled(first, created=False)
         else:
-            results[timer.id] = NameTaken(timer.name, holder)
+            results[timer.id] = NameTaken(name, holder)
     return results
 
 
 async def _living(connection: Connection, timer_ids: Collection[UUID]) -> dict[UUID, Timer]:
-    rows = await connection.rows(reading.by_ids([timer_id.bytes for timer_id in timer_ids]))
-    return {timer.id: timer for timer in map(timer_of, rows)}
+    found: dict[UUID, Timer] = {}
+    ordered = sorted(timer_ids)
+    for first in range(0, len(ordered), LIST_MAX):
+        some = [timer_id.bytes for timer_id in ordered[first : first + LIST_MAX]]
+        found.update({timer.id: timer for timer in map(timer_of, await connection.rows(reading.by_ids(some)))})
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from timer_db.domain.claim import Finished
@@ -13,22 +13,51 @@ REASON_MAX = 255
 ANSWER_MAX = 1024
 
 _COLUMNS = (
-    "timer_id, attempt, finished_at_us, controller_id, batch, started_at_us,"
-    " outcome, state, http_status, latency_us, reason, answer"
+    "timer_id, attempt, finished_at_us, controller_id, batch, started_at_us, latency_us,"
+    " outcome, state, http_status, reason, answer"
 )
 
 
-def log(controller_id: int, finished: Iterable[Finished]) -> str:
-    """Append attempts. Count: one each."""
+def log(controller_id: int, finished: Sequence[Finished]) -> str:
+    """Append attempts, one at least. Count: one each."""
+    first = finished[0]
+    ended = (first.outcome, first.state, first.http_status, first.reason, first.answer)
+    if all((f.outcome, f.state, f.http_status, f.reason, f.answer) == ended for f in finished):
+        return _log_alike(controller_id, finished)
     rows = [
         f"(x'{f.entry.due_key[8:].hex()}',{f.attempt},{f.finished_at_us},{controller_id},{f.batch},"
-        f"{f.started_at_us},'{f.outcome.value}','{f.state.value}',"
-        f"{'NULL' if f.http_status is None else f.http_status},"
-        f"{'NULL' if f.latency_us is None else f.latency_us},"
-        f"{_of_reason(f.reason)},x'{f.answer[:ANSWER_MAX].hex()}')"
+        f"{f.started_at_us},{_of_latency(f)},{_of_end(f)})"
         for f in finished
     ]
     return f"INSERT INTO attempts ({_COLUMNS}) VALUES " + ",".join(rows)
+
+
+def _log_alike(controller_id: int, finished: Sequence[Finished]) -> str:
+    """The same for attempts that ended alike, as nearly all of a burst do: what they share is said once, which is
+    half the text to make and to parse."""
+    # What stands behind /*!50799 is read by MySQL alone: its VALUES wants ROW before each row, MariaDB's does not.
+    rows = [
+        f"/*!50799 ROW*/(x'{f.entry.due_key[8:].hex()}',{f.attempt},{f.finished_at_us},{f.batch},"
+        f"{f.started_at_us},{_of_latency(f)})"
+        for f in finished
+    ]
+    return (
+        f"INSERT INTO attempts ({_COLUMNS})"
+        f" WITH made (timer_id, attempt, finished_at_us, batch, started_at_us, latency_us)"
+        f" AS (VALUES {','.join(rows)})"
+        f" SELECT timer_id, attempt, finished_at_us, {controller_id}, batch, started_at_us, latency_us,"
+        f" {_of_end(finished[0])} FROM made"
+    )
+
+
+def _of_latency(finished: Finished) -> str:
+    return "NULL" if finished.latency_us is None else str(finished.latency_us)
+
+
+def _of_end(finished: Finished) -> str:
+    status = "NULL" if finished.http_status is None else finished.http_status
+    answer = of_bytes(finished.answer[:ANSWER_MAX])
+    return f"'{finished.outcome}','{finished.state}',{status},{_of_reason(finished.reason)},{answer}"
 
 
 # Nearly all attempts of a day share a handful of reasons.

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from timer_db.domain.queue_entry import PRIORITY_MAX, QueueEntry
+from timer_db.domain.queue_entry import HEAD_KEY, PRIORITY_MAX, QueueEntry
 from timer_db.domain.states import TimerState
 from timer_db.statements.literals import of_bytes, of_list
 from timer_db.statements.timers import ASKED
 
 _DUE_KEY = "CONCAT(UNHEX(LPAD(HEX(t.next_at_us), 16, '0')), t.id)"
 _IN_QUEUE = f"q.priority_rank = {PRIORITY_MAX} - t.priority AND q.due_key = {_DUE_KEY}"
+_IS_DEFERRED = f"d.priority_rank = {PRIORITY_MAX} - t.priority AND d.due_key = {_DUE_KEY}"
 # The row that ended the timer: that of the attempt which no retry followed.
 _ENDED_BY = "a.timer_id = t.id AND a.attempt = t.attempts_made + 1"
-_SHOWN = f"{ASKED}, q.due_key IS NOT NULL, a.state, a.finished_at_us"
-_STATE_OF_TIMER = f"LEFT JOIN due_queue q ON {_IN_QUEUE} LEFT JOIN attempts a ON {_ENDED_BY}"
+_SHOWN = f"{ASKED}, q.due_key IS NOT NULL OR d.due_key IS NOT NULL, a.state, a.finished_at_us"
+_STATE_OF_TIMER = (
+    f"LEFT JOIN due_queue q ON {_IN_QUEUE} LEFT JOIN deferred_queue d ON {_IS_DEFERRED}"
+    f" LEFT JOIN attempts a ON {_ENDED_BY}"
+)
 
 
 def by_ids(timer_ids: Iterable[bytes]) -> str:
@@ -45,18 +49,24 @@ def ended(state: TimerState, before: bytes | None, limit: int) -> str:
 
 
 def waiting(behind: QueueEntry | None, limit: int) -> str:
-    """Entries of scheduled timers in the order of the queue.
+    """Entries of scheduled timers in the order of the queue, those that wait for a receiver in trouble among them.
 
-    The row comparison is written out, since MariaDB reads a range only from that form.
+    In one statement, so that a timer that moves from one table to the other is seen in one of them. The row
+    comparison is written out, since MariaDB reads a range only from that form.
     """
-    bound = ""
+    bound = f"WHERE due_key > {of_bytes(HEAD_KEY)}"
     if behind:
         rank, key = behind.rank, of_bytes(behind.due_key)
-        bound = (
-            f"WHERE priority_rank >= {rank} AND (priority_rank > {rank}"
+        bound += (
+            f" AND priority_rank >= {rank} AND (priority_rank > {rank}"
             f" OR (priority_rank = {rank} AND due_key > {key}))"
         )
-    return f"SELECT priority_rank, due_key FROM due_queue {bound} ORDER BY priority_rank, due_key LIMIT {limit}"
+    order = f"ORDER BY priority_rank, due_key LIMIT {limit}"
+    pages = [
+        f"(SELECT priority_rank, due_key FROM {table} {bound} {order})"
+        for table in ("due_queue", "deferred_queue")
+    ]
+    return f"{' UNION ALL '.join(pages)} {order}"
 
 
 def named(collection_id: int, name: str) -> tuple[str, tuple[Any, ...]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from timer_db.statements.literals import FORCE_KEY, of_bytes, of_list, of_value
 
@@ -10,6 +10,8 @@ _NEW = (
     "id, name, priority, due_at_us, next_at_us, created_at_us, url, append_id, method, headers,"
     " body, body_is_json, meta, labels, retry, timeout_ms, on_unknown"
 )
+_ALIKE_FROM_ROWS = 32
+"""With fewer rows, the table that the list becomes costs more than the values that it spares."""
 
 ASKED = (
     "t.id, t.name, t.priority, t.due_at_us, t.next_at_us, t.created_at_us, t.cancelled_at_us, t.attempts_made,"
@@ -28,10 +30,18 @@ IS_LARGE, IS_NULL = "L", "-"
 """In the place of a body that is large, and of one that is null."""
 _SIZE = " + ".join([f"IFNULL(OCTET_LENGTH(t.{column}), 0)" for column in ("body", "meta", "headers", "labels")])
 _IS_LARGE = f"{_SIZE} > {LARGE_BYTES}"
-_PACKED = ", ".join(
-    [
-        "HEX(t.id)",
-        f"IF({_IS_LARGE}, '{IS_LARGE}', IFNULL(HEX(t.body), '{IS_NULL}'))",
+_TEXTS = ", ".join(
+    [f"IFNULL(HEX(t.body), '{IS_NULL}')", *[f"IFNULL(t.{c}, '')" for c in ("headers", "meta", "labels")]]
+)
+_TEXTS_UNLESS_LARGE = (
+    f"IF({_IS_LARGE}, CONCAT_WS('{FIELD}', '{IS_LARGE}', '', '', ''), CONCAT_WS('{FIELD}', {_TEXTS}))"
+)
+
+
+def _packed(key: str, texts: str) -> str:
+    columns = [
+        f"HEX({key})",
+        texts,
         "IFNULL(HEX(t.name), '')",
         "t.priority",
         "t.due_at_us",
@@ -41,21 +51,51 @@ _PACKED = ", ".join(
         "t.url",
         "t.append_id",
         "t.method",
-        f"IF({_IS_LARGE}, '', IFNULL(t.headers, ''))",
         "t.body_is_json",
-        f"IF({_IS_LARGE}, '', IFNULL(t.meta, ''))",
-        f"IF({_IS_LARGE}, '', IFNULL(t.labels, ''))",
         "IFNULL(t.retry, '')",
         "t.timeout_ms",
         "t.on_unknown",
     ]
-)
+    return f"CONCAT_WS('{FIELD}', {', '.join(columns)})"
 
 
-def insert(rows: Iterable[tuple[str | int | bytes | None, ...]]) -> str:
-    """New timers; each row has the values of `_NEW`, in that order."""
-    values = ",".join([f"({','.join(map(of_value, row))})" for row in rows])
-    return f"INSERT INTO timers ({_NEW}) VALUES {values}"
+def _list_of(value: str) -> str:
+    return f"SELECT COUNT(*), GROUP_CONCAT({value} SEPARATOR '{ROW}')"
+
+
+_WHOLE = _list_of(_packed("t.id", _TEXTS))
+_CUT = _list_of(_packed("t.id", _TEXTS_UNLESS_LARGE))
+_CLAIMED = _list_of(f"IF(t.id IS NULL, HEX(q.due_key), {_packed('q.due_key', _TEXTS_UNLESS_LARGE)})")
+
+
+def insert(rows: Sequence[tuple[str | int | bytes | None, ...]]) -> str:
+    """New timers; each row has the values of `_NEW`, in that order.
+
+    Timers of one batch differ in few columns. Of many rows only those columns are listed, and what is the same in
+    all of them is said once: that spares the server a quarter of its work, and more when values are long.
+    """
+    columns = list(zip(*rows, strict=True))
+    cells = [_cells(column) for column in columns]
+    if len(rows) < _ALIKE_FROM_ROWS:
+        return f"INSERT INTO timers ({_NEW}) VALUES {_rows(cells)}"
+    varying = [number for number, column in enumerate(columns) if column.count(column[0]) < len(column)]
+    names = ",".join([f"c{number}" for number in varying])
+    said = ",".join([f"c{number}" if number in varying else cell[0] for number, cell in enumerate(cells)])
+    # MySQL wants the word ROW, and MariaDB wants none; it skips comments for MySQL 5.7 and later.
+    listed = _rows([cells[number] for number in varying], "/*!80019 ROW*/")
+    return f"INSERT INTO timers ({_NEW}) WITH listed ({names}) AS (VALUES {listed}) SELECT {said} FROM listed"
+
+
+def _cells(column: tuple[str | int | bytes | None, ...]) -> list[str]:
+    """A column's literals; what is the same in all rows is made once."""
+    first = column[0]
+    if column.count(first) == len(column):
+        return [of_value(first)] * len(column)
+    return [of_value(value) for value in column]
+
+
+def _rows(columns: Sequence[Sequence[str]], mark: str = "") -> str:
+    return ",".join([f"{mark}({','.join(row)})" for row in zip(*columns, strict=True)])
 
 
 def existing(timer_ids: Iterable[bytes]) -> str:
@@ -63,21 +103,22 @@ def existing(timer_ids: Iterable[bytes]) -> str:
     return f"SELECT id FROM timers WHERE id IN ({of_list(timer_ids)})"
 
 
-def asked(timer_ids: Iterable[bytes]) -> str:
-    """What was asked for, whole, without the state: for those who hold the claims."""
-    return f"SELECT {ASKED} FROM timers t WHERE t.id IN ({of_list(timer_ids)})"
-
-
-def packed(timer_ids: Iterable[bytes]) -> str:
-    """The columns of `_PACKED` of many timers as one value, and how many there are.
+def packed(timer_ids: Iterable[bytes], *, whole: bool = False) -> str:
+    """What was asked for, of many timers as one value, and how many there are: for those who hold the claims.
 
     The driver's decoding costs 0.7 µs a value, and splitting one text next to nothing: 2 µs a timer where rows
-    cost 14. What is large stays out: `IS_LARGE` stands in the place of the body then.
+    cost 14. What is large stays out: `IS_LARGE` stands in the place of the body then, unless `whole`.
     """
-    return (
-        f"SELECT COUNT(*), GROUP_CONCAT(CONCAT_WS('{FIELD}', {_PACKED}) SEPARATOR '{ROW}')"
-        f" FROM timers t WHERE t.id IN ({of_list(timer_ids)})"
-    )
+    return f"{_WHOLE if whole else _CUT} FROM timers t WHERE t.id IN ({of_list(timer_ids)})"
+
+
+def packed_of(due_keys: str) -> str:
+    """The same for the timers of the due keys that the statement `due_keys` gives; the keys stand in the place of
+    ids. That of a timer that is gone stands alone.
+
+    One statement where two had to send and parse 900 keys: 2 µs of the server's time and 2 of ours per timer.
+    """
+    return f"{_CLAIMED} FROM ({due_keys}) q LEFT JOIN timers t ON t.id = SUBSTR(q.due_key, 9)"
 
 
 def retry(rows: Mapping[bytes, tuple[int, bool]]) -> str:

@@ -27,6 +27,10 @@ class Unreachable(Exception):
     """No connection could be made; nothing was sent. The message is for a person."""
 
 
+class Forbidden(Unreachable):
+    """None may be made."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What one sender may hold open, and how long it tries."""
@@ -176,8 +180,10 @@ class Pool:
                 permitted.append(address)
             else:
                 refusal = refusal or reason
+        if refusal is not None and not permitted:
+            raise Forbidden(refusal)
         if not permitted:
-            raise Unreachable(refusal or "the host's name has no address")
+            raise Unreachable("the host's name has no address")
         return permitted
 
     async def _connect_to_any(self, addresses: Sequence[Address]) -> Connection:

@@ -19,10 +19,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from timer_controller.sender.answer import unanswered, withheld
+from timer_controller.sender.answer import forbidden, unanswered, withheld
 from timer_controller.sender.faults import TIMED_OUT_BEFORE_SENDING
 from timer_controller.sender.http1.connection import Connection
-from timer_controller.sender.http1.pool import Limits, PermitAddress, Pool, Unreachable
+from timer_controller.sender.http1.pool import Forbidden, Limits, PermitAddress, Pool, Unreachable
 from timer_controller.sender.http1.resolver import LookUp, Resolver, system_look_up
 from timer_controller.sender.protocol import AwaitedSender, Call, Cancel, Done
 from timer_controller.sender.target import (
@@ -84,6 +84,9 @@ class _Waiting:
             except TimeoutError:
                 self._done(unanswered(TIMED_OUT_BEFORE_SENDING, None))
                 return
+            except Forbidden as error:
+                self._done(forbidden(str(error)))
+                return
             except Unreachable as error:
                 self._done(unanswered(str(error), None))
                 return
@@ -133,7 +136,7 @@ class Http1Sender(AwaitedSender):
         try:
             route, request = self._prepare(call)
         except UrlRefused as error:
-            done(unanswered(str(error), None))
+            done(forbidden(str(error)))
             return _nothing_to_cancel
         now = time.monotonic()
         deadline = now + call.timeout_seconds

@@ -1,0 +1,65 @@
+"""`POST /timers/batch`: up to 10,000 creates in one call. Here is the call; `batch_work` makes the timers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+
+from starlette.types import Receive, Scope, Send
+
+from timer_api import json_body
+from timer_api.errors import RETRY_AFTER_SECONDS, Kind, Problem
+from timer_api.service import Service
+from timer_api.timers import batch_body
+from timer_api.timers.batch_work import CHUNK_BYTES, PATH, BatchWork
+
+__all__ = ["PATH", "handle"]
+
+log = logging.getLogger(__name__)
+
+_PATIENCE_SECONDS = 60
+"""For a client to send its body, and again to take its answer: it holds room that others wait for."""
+
+
+async def handle(service: Service, scope: Scope, receive: Receive, send: Send) -> None:
+    """Make the timers that the request asks for, and answer.
+
+    Raises Problem, before anything is sent, when the request as a whole is refused.
+    """
+    headers = scope["headers"]
+    json_body.check_media_type(headers)
+    limit_bytes = service.settings.api_batch_body_bytes
+    with service.admission.enter(min(json_body.announced_bytes(headers, limit_bytes), limit_bytes)):
+        raw = await _arrived(json_body.read(headers, receive, limit_bytes))
+        async with service.admission.work:
+            items = await batch_body.read(raw, min(service.settings.api_body_bytes, CHUNK_BYTES))
+            work = BatchWork(service, items)
+            del raw
+            await work.make()
+        await _send(work, send)
+
+
+async def _arrived(reading: Awaitable[bytes]) -> bytes:
+    try:
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            return await reading
+    except TimeoutError:
+        detail = f"the body did not arrive within {_PATIENCE_SECONDS} seconds"
+        raise Problem(Kind.request_timeout, detail, headers={"Connection": "close"}) from None
+
+
+async def _send(work: BatchWork, send: Send) -> None:
+    """Chunk by chunk: the server passes one on when the client has taken the one before."""
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % sum(map(len, work.pieces)))]
+    if work.lost:
+        headers.append((b"retry-after", b"%d" % RETRY_AFTER_SECONDS))
+    await send({"type": "http.response.start", "status": 207 if work.refused else 201, "headers": headers})
+    try:
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            for number, piece in enumerate(work.pieces, 1):
+                more = number < len(work.pieces)
+                await send({"type": "http.response.body", "body": piece, "more_body": more})
+    except TimeoutError:
+        # The server closes the connection when an answer does not end.
+        log.warning("a client did not take the answer to its batch within %d seconds", _PATIENCE_SECONDS)

@@ -1,0 +1,156 @@
+"""The timers of one batch, on their way from what was asked for to the answer.
+
+They are checked and stored in chunks, each with a commit of its own; while the database stores one, the next is
+made ready. The loop is free in between, so that single creates do not wait for a batch. What came of each timer is
+told by itself: the database may go away between two chunks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from timer_api import json_value
+from timer_api.errors import FieldError, Kind, Problem, from_error, internal, invalid
+from timer_api.intake import LineFull, Stored
+from timer_api.service import Service
+from timer_api.timers.batch_body import Items
+from timer_api.timers.creation import build, check
+from timer_api.timers.shown import shown
+from timer_db.domain.errors import DatabaseUnavailable, TimerError
+from timer_db.domain.timer import DEFAULT_COLLECTION, Timer
+from timer_db.operations.schedule import Scheduled, choose_ids
+
+PATH = "/timers/batch"
+CHUNK_TIMERS = 500
+"""One commit. More make a timer hardly cheaper, and hold others up."""
+CHUNK_BYTES = 4 * 1024 * 1024
+"""Of JSON. In hexadecimal, and with one large timer more, it fits MariaDB's max_allowed_packet of 16 MiB."""
+_SLICE_TIMERS = 50
+"""So many are checked before others have a turn: some tenths of a millisecond."""
+
+
+@dataclass(slots=True)
+class _Chunk:
+    """Timers that are stored together, and the problems of others beside them, in the order of the list."""
+
+    first: int
+    entries: list[Timer | Problem] = field(default_factory=list)
+    size_bytes: int = 0
+
+
+class BatchWork:
+    """One call's timers. `pieces` is the answer's body, once they are made."""
+
+    def __init__(self, service: Service, items: Items) -> None:
+        self._service = service
+        self._items = items
+        # One moment for all: those with one delay are due together.
+        self._now_us = service.now_us()
+        self._next = 0
+        self._made = 0
+        self.refused = 0
+        self.lost: Problem | None = None
+        """Why nothing more could be stored, if that came to be."""
+        self.pieces: list[bytes] = []
+
+    async def make(self) -> None:
+        """Store every timer that can be. Raises Problem when none was, for no fault of theirs."""
+        chunk = await self._prepared()
+        storing = asyncio.create_task(self._stored(chunk))
+        while chunk.entries:
+            following = await self._prepared()
+            # Only then may the next be stored: of two timers with one name, the first in the list has it.
+            results = await storing
+            storing = asyncio.create_task(self._stored(following))
+            self._note(chunk, results)
+            chunk = following
+        if self.lost and not self._made:
+            raise self.lost
+        self.pieces[0] = b'{"results":[' + self.pieces[0]
+        self.pieces[-1] += b"]}"
+
+    async def _prepared(self) -> _Chunk:
+        """The next timers, checked; none at the end."""
+        chunk = _Chunk(self._next)
+        values = self._items.values[self._next : self._next + CHUNK_TIMERS]
+        # By the clock as it is now, so that the ids of this chunk stand behind those of the one before.
+        now_us = self._service.clock.latest_us()
+        ids = choose_ids(self._service.shards, now_us, DEFAULT_COLLECTION, list(map(_name_of, values)))
+        for number, (value, timer_id) in enumerate(zip(values, ids, strict=True)):
+            if number % _SLICE_TIMERS == 0:
+                await asyncio.sleep(0)
+            size_bytes = self._items.size_bytes(value)
+            if chunk.entries and chunk.size_bytes + size_bytes > CHUNK_BYTES:
+                break
+            chunk.entries.append(self._entry(value, timer_id, size_bytes))
+            chunk.size_bytes += size_bytes
+        self._next += len(chunk.entries)
+        return chunk
+
+    def _entry(self, value: Any, timer_id: UUID, size_bytes: int) -> Timer | Problem:
+        limit_bytes = self._service.settings.api_body_bytes
+        try:
+            if not isinstance(value, dict):
+                raise invalid([FieldError("", "it must be a JSON object")])
+            if size_bytes > limit_bytes:
+                raise Problem(Kind.body_too_large, f"a timer has at most {limit_bytes:,} bytes")
+            if self._items.is_suspect and (found := json_value.flaws(value)):
+                raise invalid(found)
+            return build(check(value), timer_id, self._now_us)
+        except Problem as problem:
+            return problem
+
+    async def _stored(self, chunk: _Chunk) -> Sequence[Stored]:
+        """What came of the timers of a chunk, without its problems."""
+        timers = [entry for entry in chunk.entries if isinstance(entry, Timer)]
+        if not timers:
+            return ()
+        if not self.lost:
+            try:
+                results = await self._service.batch_intake.put_all(timers, chunk.size_bytes)
+            except LineFull:
+                self.lost = Problem(Kind.busy, "the service is stopping; try again soon")
+            else:
+                lost = next((result for result in results if isinstance(result, DatabaseUnavailable)), None)
+                self.lost = from_error(lost) if lost else None
+                return results
+        return [self.lost] * len(timers)
+
+    def _note(self, chunk: _Chunk, results: Sequence[Stored]) -> None:
+        now_us = self._service.clock.latest_us()
+        stored = iter(results)
+        texts: list[str] = []
+        for index, entry in enumerate(chunk.entries, chunk.first):
+            result = entry if isinstance(entry, Problem) else next(stored)
+            if isinstance(result, Scheduled):
+                self._made += 1
+                texts.append(shown(result, now_us))
+            else:
+                self.refused += 1
+                texts.append(_error(index, entry, result))
+        self.pieces.append((("," if self.pieces else "") + ",".join(texts)).encode())
+
+
+def _name_of(value: Any) -> str | None:
+    name = value.get("name") if isinstance(value, dict) else None
+    return name if isinstance(name, str) else None
+
+
+def _error(index: int, entry: Timer | Problem, result: Exception) -> str:
+    match result:
+        case Problem():
+            problem = result
+        case DatabaseUnavailable() if isinstance(entry, Timer):
+            detail = "the database was lost meanwhile: the timer may have been stored, under this id"
+            problem = Problem(Kind.database_unavailable, detail, timer_id=str(entry.id))
+        case TimerError():
+            problem = from_error(result)
+        case _:
+            problem = internal(result)
+    return orjson.dumps({"error": {**problem.document(PATH), "index": index}}).decode()

@@ -1,0 +1,114 @@
+"""The receivers that this controller calls: how many calls each has in flight, and who waits for it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from timer_controller.breaker import Breaker, BreakerRules
+from timer_controller.sender.target import UrlRefused, parse_destination, split_url
+from timer_db.domain.claim import Claim
+from timer_db.domain.destination import key_of
+from timer_db.domain.queue_entry import QueueEntry
+
+KNOWN_MAX = 4096
+"""So many are remembered without a reason."""
+OPEN_KEPT_SECONDS = 600.0
+"""How long an open breaker is remembered when nobody calls its receiver any more."""
+_NOWHERE = "no receiver"
+
+
+class Destination:
+    """One receiver: scheme, host and port. Used by the dispatcher, for every call; so no methods, no locks."""
+
+    __slots__ = ("breaker", "calls", "ended", "is_backed_up", "is_calm", "is_told", "key", "line", "lined_up_at",
+                 "name", "pace", "probe", "told_at")  # fmt: skip
+
+    def __init__(self, name: str, breaker: Breaker) -> None:
+        self.name = name
+        """`scheme://host:port`."""
+        self.key = key_of(name)
+        self.breaker = breaker
+        self.calls = 0
+        """In flight."""
+        self.line: list[Due] = []
+        """A heap of what is due and waits for room."""
+        self.is_calm = True
+        """False when a call to it needs more than a count: see `settle`."""
+        self.is_backed_up = False
+        """Timers of it wait in the database; new ones go there too, so that they do not overtake them."""
+        self.probe: QueueEntry | None = None
+        """The call that decides about an open breaker."""
+        self.ended = 0
+        """Calls that ended since the last sweep."""
+        self.pace = 0.0
+        """Calls per second that it takes when it has enough of them."""
+        self.lined_up_at: float | None = None
+        """Since when every sweep has found a line."""
+        self.told_at = float("-inf")
+        """When the log said last that it is backed up."""
+        self.is_told = False
+        """The log says so, and not yet that this is over."""
+
+    def settle(self) -> None:
+        """After a change of `is_backed_up` or of the breaker."""
+        self.is_calm = not self.is_backed_up and self.breaker.is_closed and self.breaker.failures == 0
+
+
+Due = tuple[int, bytes, Claim, Destination | None]
+"""A claim that is due, in the order of the queue: rank and due key in front, unique. New ones come without their
+destination."""
+
+
+class Destinations:
+    """Finds the destination of a call, and forgets those of which there is nothing to know."""
+
+    def __init__(self, rules: BreakerRules, draw: Callable[[], float] = random.random) -> None:
+        self._rules = rules
+        self._draw = draw
+        self._by_prefix: dict[str, Destination] = {}
+        self._by_key: dict[bytes, Destination] = {}
+        self._forget_above = KNOWN_MAX
+
+    def of(self, url: str) -> Destination:
+        """Where a call to this URL goes. All URLs that cannot be called share one."""
+        cut = url.find("/", 8)
+        # Only whole `scheme://authority` are keys, so what is cut elsewhere is not found.
+        found = self._by_prefix.get(url[:cut]) if cut > 0 else None
+        return found if found is not None else self._of_prefix(url)
+
+    def known(self, key: bytes) -> Destination | None:
+        """The destination with this key, when it is known."""
+        return self._by_key.get(key)
+
+    def forget_idle(self, now: float) -> None:
+        """When there are many, keep those that are in use or in trouble."""
+        if len(self._by_prefix) <= self._forget_above:
+            return
+        self._by_prefix = {p: d for p, d in self._by_prefix.items() if _is_in_use(d, now)}
+        self._by_key = {d.key: d for d in self._by_prefix.values()}
+        # Looking through all of them is not worth it again before there are twice as many.
+        self._forget_above = max(KNOWN_MAX, 2 * len(self._by_prefix))
+
+    def _of_prefix(self, url: str) -> Destination:
+        try:
+            prefix, _ = split_url(url)
+            found = self._by_prefix.get(prefix)
+            if found is not None:
+                return found
+            target = parse_destination(prefix)
+        except UrlRefused:
+            prefix = name = _NOWHERE
+        else:
+            host = f"[{target.host}]" if ":" in target.host else target.host
+            name = f"{'https' if target.secure else 'http'}://{host}:{target.port}"
+        destination = self._by_key.get(key_of(name)) or Destination(name, Breaker(self._rules, self._draw))
+        self._by_key[destination.key] = self._by_prefix[prefix] = destination
+        return destination
+
+
+def _is_in_use(destination: Destination, now: float) -> bool:
+    if destination.calls or destination.line or destination.is_backed_up:
+        return True
+    breaker = destination.breaker
+    return not breaker.is_closed and now - breaker.changed_at < OPEN_KEPT_SECONDS
