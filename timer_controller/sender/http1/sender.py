@@ -17,7 +17,6 @@ import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 from timer_controller.sender.answer import forbidden, unanswered, withheld
 from timer_controller.sender.faults import TIMED_OUT_BEFORE_SENDING
@@ -52,8 +51,13 @@ class _Route:
     authorization: str | None
 
 
-class _Waiting:
-    """A call that has no connection yet."""
+class _Sending:
+    """A call until it has a connection, and the way to cancel it."""
+
+    __slots__ = (
+        "_connection", "_deadline", "_done", "_is_cancelled", "_is_head", "_may_send", "_pool", "_request",
+        "_task",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -64,23 +68,48 @@ class _Waiting:
         may_send: Callable[[], bool],
         done: Done,
     ) -> None:
+        self._pool = pool
+        self._request = request
+        self._deadline = deadline
+        self._is_head = is_head
+        self._may_send = may_send
         self._done = done
         self._connection: Connection | None = None
-        sending = self._send(pool, request, deadline, is_head, may_send)
-        self._task = asyncio.get_running_loop().create_task(sending)
+        self._task: asyncio.Task[None] | None = None
+        self._is_cancelled = False
+
+    def leave(self) -> None:
+        """Write the request, if a connection rests: the way of nearly all calls. The others wait in a task."""
+        if self._is_cancelled:
+            return
+        connection = self._pool.take()
+        if connection is None or not self._write(connection):
+            self._task = asyncio.get_running_loop().create_task(self._wait())
 
     def cancel(self) -> None:
-        self._task.cancel()
+        self._is_cancelled = True
+        if self._task is not None:
+            self._task.cancel()
         if self._connection is not None:
             self._connection.cancel(self._done)
 
-    async def _send(
-        self, pool: Pool, request: bytes, deadline: float, is_head: bool, may_send: Callable[[], bool]
-    ) -> None:
+    def _write(self, connection: Connection) -> bool:
+        """Whether the call is over or under way; else the connection took no byte of it."""
+        now = time.monotonic()
+        if not self._may_send():
+            self._pool.release(connection, now)
+            self._done(withheld())
+            return True
+        if connection.start(self._request, now, self._deadline, self._is_head, self._done):
+            self._connection = connection
+            return True
+        return False
+
+    async def _wait(self) -> None:
         while True:
             try:
-                async with asyncio.timeout(deadline - time.monotonic()):
-                    connection = await pool.acquire()
+                async with asyncio.timeout(self._deadline - time.monotonic()):
+                    connection = await self._pool.acquire()
             except TimeoutError:
                 self._done(unanswered(TIMED_OUT_BEFORE_SENDING, None))
                 return
@@ -90,12 +119,7 @@ class _Waiting:
             except Unreachable as error:
                 self._done(unanswered(str(error), None))
                 return
-            if not may_send():
-                pool.release(connection, time.monotonic())
-                self._done(withheld())
-                return
-            if connection.start(request, time.monotonic(), deadline, is_head, self._done):
-                self._connection = connection
+            if self._write(connection):
                 return
             if not connection.reused:
                 self._done(unanswered("the receiver closed the connection at once", None))
@@ -131,6 +155,7 @@ class Http1Sender(AwaitedSender):
         self._pools: dict[tuple[bool, str, int], Pool] = {}
         self._routes: dict[str, _Route] = {}
         self._sweeping: asyncio.TimerHandle | None = None
+        self._leaving: list[_Sending] = []
 
     def start(self, call: Call, may_send: Callable[[], bool], done: Done) -> Cancel:
         try:
@@ -138,19 +163,19 @@ class Http1Sender(AwaitedSender):
         except UrlRefused as error:
             done(forbidden(str(error)))
             return _nothing_to_cancel
-        now = time.monotonic()
-        deadline = now + call.timeout_seconds
-        is_head = call.method == "HEAD"
-        connection = route.pool.take()
-        # The way of nearly all calls: a connection rests, and no task has to be made.
-        if connection is not None:
-            if not may_send():
-                route.pool.release(connection, now)
-                done(withheld())
-                return _nothing_to_cancel
-            if connection.start(request, now, deadline, is_head, done):
-                return partial(connection.cancel, done)
-        return _Waiting(route.pool, request, deadline, is_head, may_send, done).cancel
+        deadline = time.monotonic() + call.timeout_seconds
+        sending = _Sending(route.pool, request, deadline, call.method == "HEAD", may_send, done)
+        if not self._leaving:
+            asyncio.get_running_loop().call_soon(self._let_leave)
+        self._leaving.append(sending)
+        return sending.cancel
+
+    def _let_leave(self) -> None:
+        """Write every request that was prepared in this turn of the event loop, one right behind the other: the
+        receiver's machine wakes up once for all of them, and not once for each."""
+        leaving, self._leaving = self._leaving, []
+        for sending in leaving:
+            sending.leave()
 
     async def aclose(self) -> None:
         await self._resolver.aclose()
