@@ -10,8 +10,16 @@ from dataclasses import dataclass
 from benchmarks.database import Observer
 from benchmarks.machine import busy_seconds, cpu_seconds
 
-_SCALED = {"Com_select": "selects", "Com_insert": "inserts", "Com_delete": "deletes", "Com_update": "updates"}
-_ENDS = {"Com_commit": "commits", "Com_rollback": "rollbacks"}
+_KINDS = {
+    "statements": ("Questions",),
+    "selects": ("Com_select",),
+    "inserts": ("Com_insert", "Com_insert_select"),
+    "deletes": ("Com_delete", "Com_delete_multi"),
+    "updates": ("Com_update", "Com_update_multi"),
+    "commits": ("Com_commit",),
+    "rollbacks": ("Com_rollback",),
+}
+"""The server counts each form of a statement by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +36,9 @@ class Spent:
     def statements_per(self, batches: int) -> dict[str, float | int | str | None]:
         """The statements that the server was asked, each a round trip, per batch of timers."""
         found: dict[str, float | int | str | None] = {"batches": batches}
-        names = {"Questions": "statements", **_SCALED, **_ENDS}
-        for name, called in names.items():
-            found[f"{called}_per_batch"] = round(self.status[name] / max(1, batches), 2)
+        for kind, names in _KINDS.items():
+            asked = sum(self.status[name] for name in names)
+            found[f"{kind}_per_batch"] = round(asked / max(1, batches), 2)
         return found
 
 

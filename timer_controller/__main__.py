@@ -11,7 +11,6 @@ import uvloop
 
 from timer_controller.egress import EgressGuard, parse_ranges
 from timer_controller.health import serve_health
-from timer_controller.sender.general import HttpxSender
 from timer_controller.sender.http1 import Http1Sender
 from timer_controller.sender.protocol import Sender
 from timer_controller.service import Controller
@@ -42,6 +41,9 @@ def _open_as_many_as_allowed() -> None:
 
 def _sender(settings: ControllerSettings) -> Sender:
     if settings.egress_proxy:
+        # Only here: it brings a client library of 6 MB with it.
+        from timer_controller.sender.general import HttpxSender
+
         return HttpxSender(proxy=settings.egress_proxy, max_connections=settings.calls_max)
     guard = EgressGuard(parse_ranges(settings.egress_allow))
     return Http1Sender(max_connections_per_destination=settings.calls_max, permit_address=guard.refusal)

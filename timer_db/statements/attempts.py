@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from timer_db.domain.claim import Finished
 from timer_db.domain.states import TimerState
-from timer_db.statements.literals import of_bytes, of_list, of_text
+from timer_db.statements.literals import MYSQL_ROW, of_bytes, of_list, of_text
 
 REASON_MAX = 255
 ANSWER_MAX = 1024
@@ -35,9 +35,8 @@ def log(controller_id: int, finished: Sequence[Finished]) -> str:
 def _log_alike(controller_id: int, finished: Sequence[Finished]) -> str:
     """The same for attempts that ended alike, as nearly all of a burst do: what they share is said once, which is
     half the text to make and to parse."""
-    # What stands behind /*!50799 is read by MySQL alone: its VALUES wants ROW before each row, MariaDB's does not.
     rows = [
-        f"/*!50799 ROW*/(x'{f.entry.due_key[8:].hex()}',{f.attempt},{f.finished_at_us},{f.batch},"
+        f"{MYSQL_ROW}(x'{f.entry.due_key[8:].hex()}',{f.attempt},{f.finished_at_us},{f.batch},"
         f"{f.started_at_us},{_of_latency(f)})"
         for f in finished
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from timer_db.statements.literals import FORCE_KEY, of_bytes, of_list, of_value
+from timer_db.statements.literals import FORCE_KEY, MYSQL_ROW, of_bytes, of_list, of_value
 
 _NEW = (
     "id, name, priority, due_at_us, next_at_us, created_at_us, url, append_id, method, headers,"
@@ -81,8 +81,7 @@ def insert(rows: Sequence[tuple[str | int | bytes | None, ...]]) -> str:
     varying = [number for number, column in enumerate(columns) if column.count(column[0]) < len(column)]
     names = ",".join([f"c{number}" for number in varying])
     said = ",".join([f"c{number}" if number in varying else cell[0] for number, cell in enumerate(cells)])
-    # MySQL wants the word ROW, and MariaDB wants none; it skips comments for MySQL 5.7 and later.
-    listed = _rows([cells[number] for number in varying], "/*!80019 ROW*/")
+    listed = _rows([cells[number] for number in varying], MYSQL_ROW)
     return f"INSERT INTO timers ({_NEW}) WITH listed ({names}) AS (VALUES {listed}) SELECT {said} FROM listed"
 
 
