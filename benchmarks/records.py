@@ -57,7 +57,7 @@ def read(path: Path) -> Record:
 
 
 def merged(records: Iterable[Record]) -> Record:
-    """All results; those of later runs take the place of earlier ones of the same case."""
+    """All results, and all commands; those of later runs take the place of earlier ones of the same case."""
     latest, *_ = found = list(records)
     results: dict[tuple[str, str, str], Result] = {}
     for record in found:
@@ -65,7 +65,8 @@ def merged(records: Iterable[Record]) -> Record:
         results.update({(r.workload, r.title, r.engine): r for r in record.results if not r.error})
     engines = {name: title for record in found for name, title in record.engines.items()}
     settings = {name: values for record in found for name, values in record.server_settings.items()}
+    commands = "\n".join(dict.fromkeys(record.command for record in found))
     return Record(
-        latest.command, latest.started_at, latest.machine, latest.versions, engines, settings, latest.our_settings,
+        commands, latest.started_at, latest.machine, latest.versions, engines, settings, latest.our_settings,
         list(results.values()),
     )  # fmt: skip
