@@ -10,7 +10,7 @@ _WIDTH, _HEIGHT = 760, 380
 _LEFT, _RIGHT, _TOP, _BOTTOM = 78, 20, 44, 52
 _COLOURS = ("#1f6feb", "#d9480f", "#2b8a3e", "#862e9c", "#c99700", "#0b7285", "#5c5f66", "#c2255c")
 _DASHES = ("", "7 4", "2 3")
-_BAR, _GAP, _BAR_LEFT = 26, 14, 230
+_BAR, _GAP, _BAR_LEFT = 26, 14, 260
 _LEGEND_ROW, _LETTER = 18, 6.6
 
 Points = Sequence[Sequence[float]]
