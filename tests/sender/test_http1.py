@@ -15,6 +15,7 @@ import pytest_asyncio
 from tests.sender.conftest import Receive, call, soon
 from tests.sender.hostile import OK, PlainPeer, black_hole
 from timer_controller.sender.http1 import Address, Http1Sender
+from timer_controller.sender.protocol import Result
 from timer_controller.sender.target import parse_destination
 from timer_db.domain.states import Outcome
 
@@ -321,3 +322,45 @@ async def test_a_receiver_that_ends_connections_without_a_word_gets_new_ones(
 def test_what_a_url_names(prefix: str, host: str, port: int, header: str) -> None:
     destination = parse_destination(prefix)
     assert (destination.host, destination.port, destination.host_header) == (host, port, header)
+
+
+async def test_a_fault_of_whoever_is_told_of_one_call_keeps_no_other(
+    make_http1: MakeHttp1, receive: Receive
+) -> None:
+    """Requests that are prepared together leave together."""
+    receiver = await receive(answer_all)
+    sender = make_http1()
+    assert (await sender.send(call(receiver.url + "/first"), lambda: True)).status == 200
+    loop = asyncio.get_running_loop()
+    faults: list[object] = []
+    loop.set_exception_handler(lambda _, context: faults.append(context["exception"]))
+    delivered: asyncio.Future[Result] = loop.create_future()
+
+    def raises(_: Result) -> None:
+        raise ZeroDivisionError
+
+    sender.start(call(receiver.url + "/withheld"), lambda: False, raises)
+    sender.start(call(receiver.url + "/sent"), lambda: True, delivered.set_result)
+    assert (await soon(delivered)).outcome is Outcome.delivered
+    assert [type(fault) for fault in faults] == [ZeroDivisionError]
+
+
+async def test_a_call_that_is_cancelled_before_it_leaves_is_not_made(
+    make_http1: MakeHttp1, receive: Receive
+) -> None:
+    asked: list[str] = []
+
+    async def script(peer: PlainPeer) -> None:
+        while True:
+            asked.append((await peer.request()).target)
+            await peer.send(OK)
+
+    receiver = await receive(script)
+    sender = make_http1()
+    assert (await sender.send(call(receiver.url + "/first"), lambda: True)).status == 200
+    told: list[Result] = []
+    cancel = sender.start(call(receiver.url + "/cancelled"), lambda: True, told.append)
+    cancel()
+    assert (await sender.send(call(receiver.url + "/last"), lambda: True)).status == 200
+    assert told == []
+    assert asked == ["/first", "/last"]

@@ -173,9 +173,15 @@ class Http1Sender(AwaitedSender):
     def _let_leave(self) -> None:
         """Write every request that was prepared in this turn of the event loop, one right behind the other: the
         receiver's machine wakes up once for all of them, and not once for each."""
-        leaving, self._leaving = self._leaving, []
-        for sending in leaving:
-            sending.leave()
+        leaving, self._leaving = iter(self._leaving), []
+        try:
+            for sending in leaving:
+                sending.leave()
+        finally:
+            # Whoever is told of one call must not raise; should it all the same, the others still leave.
+            if rest := list(leaving):
+                self._leaving += rest
+                asyncio.get_running_loop().call_soon(self._let_leave)
 
     async def aclose(self) -> None:
         await self._resolver.aclose()
