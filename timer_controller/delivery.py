@@ -130,6 +130,11 @@ class Delivery:
         except TimerNotFound as error:
             log.error("claimed, but: %s", error)
             self._leave(claim, destination, None, began_at)
+        except Exception as error:
+            log.exception("timer %s: a fault while it was read", claim.timer.id)
+            reason = f"internal fault: {type(error).__name__}"
+            result = Result(Outcome.not_sent, reason, finished_at=self._monotonic(), forbidden=True)
+            self._ended(claim, destination, began_at, self._clock.earliest_us(), result)
         else:
             self.start(whole, destination)
 

@@ -31,6 +31,8 @@ NOW = 784_111_700.0
         ("tomorrow", None),
         ("12345678901", None),
         ("Sun, 06 Nov 1994 08:49:37 +9999", None),
+        ("1 Jan 99999999999 10:00:00 GMT", None),
+        ("Fri, 01 Jan 2027 00:00:00 +99999999999999999999", None),
     ],
 )
 def test_seconds_from_now(value: str, seconds: float | None) -> None:

@@ -65,9 +65,9 @@ def retry_after_seconds(value: str, now: float) -> float | None:
         return float(value)
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+        if moment.tzinfo is None:
+            # "-0000", and asctime's form without a zone: HTTP dates are UTC (RFC 9110, 5.6.7).
+            moment = moment.replace(tzinfo=UTC)
+        return max(0.0, moment.timestamp() - now)
+    except (ValueError, OverflowError):
         return None
-    if moment.tzinfo is None:
-        # "-0000", and asctime's form without a zone: HTTP dates are UTC (RFC 9110, 5.6.7).
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, moment.timestamp() - now)

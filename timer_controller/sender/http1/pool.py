@@ -63,6 +63,8 @@ class Pool:
         self.connections: set[Connection] = set()
         self._idle: list[Connection] = []
         self._connecting = 0
+        self.pending = 0
+        """Calls that are about to ask for a connection."""
         self._queue: deque[asyncio.Future[Connection | None]] = deque()
         self._no_reuse_until = 0.0
 
@@ -117,7 +119,8 @@ class Pool:
             else:
                 connection.close()
         self._idle = [connection for connection in self._idle if connection.open]
-        return bool(self.connections or self._connecting or self._queue) or now < self._no_reuse_until
+        in_use = self.connections or self._connecting or self._queue or self.pending
+        return bool(in_use) or now < self._no_reuse_until
 
     def resting(self) -> list[Connection]:
         """The connections without an exchange."""

@@ -107,6 +107,8 @@ async def _in_a_thread(look_up: LookUp, host: str) -> Sequence[Address]:
             found = look_up(host) or OSError(f"{host} has no address")
         except OSError as error:
             found = error
+        except Exception as error:  # noqa: BLE001 - whatever it is, who waits is told
+            found = OSError(f"{host} could not be looked up: {error!r}")
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(settle, found)
 

@@ -13,6 +13,7 @@ How it decides:
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 import time
 from collections.abc import Callable
@@ -33,6 +34,8 @@ from timer_controller.sender.target import (
     split_url,
 )
 from timer_controller.sender.tls import verifying_context
+
+log = logging.getLogger(__name__)
 
 _BODY_EXPECTED = frozenset({"POST", "PUT", "PATCH"})
 _COMMON_METHODS = _BODY_EXPECTED | {"GET", "HEAD", "DELETE"}
@@ -80,11 +83,14 @@ class _Sending:
 
     def leave(self) -> None:
         """Write the request, if a connection rests: the way of nearly all calls. The others wait in a task."""
+        self._pool.pending -= 1
         if self._is_cancelled:
             return
         connection = self._pool.take()
         if connection is None or not self._write(connection):
+            self._pool.pending += 1
             self._task = asyncio.get_running_loop().create_task(self._wait())
+            self._task.add_done_callback(self._note_waited)
 
     def cancel(self) -> None:
         self._is_cancelled = True
@@ -92,6 +98,9 @@ class _Sending:
             self._task.cancel()
         if self._connection is not None:
             self._connection.cancel(self._done)
+
+    def _note_waited(self, _: asyncio.Task[None]) -> None:
+        self._pool.pending -= 1
 
     def _write(self, connection: Connection) -> bool:
         """Whether the call is over or under way; else the connection took no byte of it."""
@@ -118,6 +127,10 @@ class _Sending:
                 return
             except Unreachable as error:
                 self._done(unanswered(str(error), None))
+                return
+            except Exception as error:
+                log.exception("a fault on the way to a connection")
+                self._done(unanswered(f"internal fault: {type(error).__name__}", None))
                 return
             if self._write(connection):
                 return
@@ -168,6 +181,7 @@ class Http1Sender(AwaitedSender):
         if not self._leaving:
             asyncio.get_running_loop().call_soon(self._let_leave)
         self._leaving.append(sending)
+        route.pool.pending += 1
         return sending.cancel
 
     def _let_leave(self) -> None:
@@ -185,9 +199,7 @@ class Http1Sender(AwaitedSender):
 
     async def aclose(self) -> None:
         await self._resolver.aclose()
-        if self._sweeping is not None:
-            self._sweeping.cancel()
-            self._sweeping = None
+        self._stop_sweeping()
         connections = [connection for pool in self._pools.values() for connection in pool.connections]
         for connection in connections:
             connection.close()
@@ -234,6 +246,8 @@ class Http1Sender(AwaitedSender):
         self._sweeping = asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
 
     def _sweep(self) -> None:
+        # First of all: no fault of whoever is told of a timeout may be the end of all timeouts.
+        self._sweep_later()
         now = time.monotonic()
         gone = [key for key, pool in self._pools.items() if not pool.sweep(now)]
         if gone:
@@ -243,9 +257,13 @@ class Http1Sender(AwaitedSender):
             self._routes = {prefix: route for prefix, route in self._routes.items() if route.pool in kept}
         if sum(len(pool.connections) for pool in self._pools.values()) > self._max_idle_connections:
             self._close_longest_resting()
-        self._sweeping = None
-        if self._pools:
-            self._sweep_later()
+        if not self._pools:
+            self._stop_sweeping()
+
+    def _stop_sweeping(self) -> None:
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            self._sweeping = None
 
     def _close_longest_resting(self) -> None:
         resting = [connection for pool in self._pools.values() for connection in pool.resting()]
