@@ -59,6 +59,10 @@ class Connection:
 
 Work = Callable[[Connection], Awaitable[Result]]
 
+PATIENCE_SECONDS = 60.0
+"""The longest that a transaction may take: a connection whose packets are lost on the way would be waited for until
+the system gives it up, for hours."""
+
 OPENED_AT = "opened_at"
 """Where a pooled connection notes when it was opened, in monotonic seconds."""
 
@@ -146,8 +150,9 @@ async def _run_once(engine: AsyncEngine, work: Work[Result]) -> Result:
     try:
         driver = pooled.driver_connection
         assert driver is not None
-        result = await work(Connection(await driver.cursor()))
-        await driver.commit()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            result = await work(Connection(await driver.cursor()))
+            await driver.commit()
     except BaseException as error:
         # After any error the connection's state is not worth a guess; the server rolls back when it closes.
         await greenlet_spawn(pooled.invalidate)
