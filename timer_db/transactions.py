@@ -60,8 +60,8 @@ class Connection:
 Work = Callable[[Connection], Awaitable[Result]]
 
 PATIENCE_SECONDS = 60.0
-"""The longest that a transaction may take: a connection whose packets are lost on the way would be waited for until
-the system gives it up, for hours."""
+"""The longest that a transaction may take: else a connection whose packets are lost on the way would be waited for
+until the system gives it up, for hours."""
 
 OPENED_AT = "opened_at"
 """Where a pooled connection notes when it was opened, in monotonic seconds."""
