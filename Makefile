@@ -1,7 +1,7 @@
 # Everything is installed into .venv; nothing here needs root, except where a message says so.
 BIN := .venv/bin
 
-.PHONY: install run test check bench format lock clean
+.PHONY: install run test check audit bench faults format lock clean
 
 install: .venv/installed
 
@@ -22,8 +22,17 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Asks a service on the internet, so neither `make check` nor `make test` depends on it.
+audit: install
+	$(BIN)/python .cicd/audit.py
+
 bench: install
 	$(BIN)/python -m benchmarks
+
+# What it takes, such as FAULTS="--only kill-controller --seed 1", is told by FAULTS=--help.
+faults: install
+	$(BIN)/python -m timer_db engines mysql mariadb
+	$(BIN)/python -m tests.faults $(FAULTS)
 
 format: install
 	$(BIN)/ruff format .
@@ -35,4 +44,4 @@ lock:
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-find-links --no-emit-index-url --no-header --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 
 clean:
-	rm -rf .venv .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache dist

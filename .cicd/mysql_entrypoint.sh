@@ -1,6 +1,7 @@
 #!/bin/sh
 # Entrypoint of the stand-in for MySQL's image (base_images.sh). It does what the compose file relies on:
-# flags as arguments, MYSQL_DATABASE, MYSQL_USER, MYSQL_PASSWORD, MYSQL_ROOT_PASSWORD, MYSQL_RANDOM_ROOT_PASSWORD.
+# flags as arguments, MYSQL_DATABASE, MYSQL_USER, MYSQL_PASSWORD, MYSQL_ROOT_PASSWORD, MYSQL_RANDOM_ROOT_PASSWORD,
+# and MYSQL_PASSWORD_FILE and MYSQL_ROOT_PASSWORD_FILE, which name files that hold the passwords.
 set -eu
 
 data=/var/lib/mysql
@@ -18,6 +19,15 @@ fi
 shift
 set -- --secure-file-priv=NULL --socket=/run/mysqld/mysqld.sock --pid-file=/run/mysqld/mysqld.pid "$@"
 
+# from_file NAME: the file that NAME_FILE names holds what NAME would. Both is a mistake.
+from_file() {
+    eval "value=\${$1:-} file=\${$1_FILE:-}"
+    [ -n "$file" ] || return 0
+    [ -z "$value" ] || { echo "set $1 or $1_FILE, not both" >&2; exit 1; }
+    value=$(cat "$file") || exit 1
+    eval "$1=\$value"
+}
+
 quote() { printf "'%s'" "$(printf %s "$1" | sed "s/[\\\\']/\\\\&/g")"; }
 
 # One statement a line, as --init-file wants it. printf, because echo may read backslashes in a password.
@@ -33,6 +43,8 @@ first_statements() {
 }
 
 initialise() {
+    from_file MYSQL_PASSWORD
+    from_file MYSQL_ROOT_PASSWORD
     root_password=${MYSQL_ROOT_PASSWORD:-}
     if [ -n "${MYSQL_RANDOM_ROOT_PASSWORD:-}" ]; then
         root_password=$(head -c 24 /dev/urandom | base64)

@@ -62,7 +62,7 @@ class Drain:
             self._number += 1
             self._behind = keys[-1]
             self._run(queue.remove(rank, keys), len(keys))
-            self._run(claims.hold(self._controller_id, self._number, pack(entries)), 1)
+            self._run(claims.hold(self._controller_id, self._number, pack(entries), 0), 1)
         self._connection.commit()
         return entries
 

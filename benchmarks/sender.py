@@ -28,6 +28,7 @@ from uuid import uuid4
 import httptools
 import uvloop
 
+from timer_controller.egress import EgressGuard, parse_ranges
 from timer_controller.sender.general import HttpxSender
 from timer_controller.sender.http1 import Http1Sender
 from timer_controller.sender.protocol import Call, Result
@@ -208,19 +209,24 @@ def main() -> None:
     options = parser.parse_args()
     many, few, width = options.calls, options.httpx_calls, options.connections
     calls = make_calls(many, _PORT)
+    guard = EgressGuard(parse_ranges("127.0.0.0/8"))
     gc.freeze()  # else the collector would walk calls that no controller holds at once
     with nginx(_PORT) as server:
         rows = [
             uvloop.run(measure_bare(many, width, _PORT, server)),
             uvloop.run(
                 measure(
-                    "Http1Sender, uvloop", Http1Sender(max_connections_per_destination=width), calls, width, server
+                    "Http1Sender, uvloop",
+                    Http1Sender(guard=guard, max_connections_per_destination=width),
+                    calls,
+                    width,
+                    server,
                 )
             ),
             asyncio.run(
                 measure(
                     "Http1Sender, asyncio",
-                    Http1Sender(max_connections_per_destination=width),
+                    Http1Sender(guard=guard, max_connections_per_destination=width),
                     calls,
                     width,
                     server,
@@ -228,7 +234,7 @@ def main() -> None:
             ),
         ]
         if few:
-            general = HttpxSender(max_connections=width)
+            general = HttpxSender(guard=guard, max_connections=width)
             rows.append(uvloop.run(measure("HttpxSender, uvloop", general, calls[:few], width, server)))
     show(rows)
 

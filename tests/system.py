@@ -17,21 +17,33 @@ import httpx
 
 from tests.receiver import Receiver
 from timer_db.embedded import EmbeddedServer
+from timer_db.embedded.process import LEASH
 
 
 class Service:
-    """One process of ours; what it logs is kept in a file."""
+    """One process of ours; what it logs is kept in a file. It can be started again when it has ended."""
 
-    def __init__(self, module: str, environment: dict[str, str], log: Path) -> None:
+    def __init__(self, module: str, environment: dict[str, str], log: Path, port: int = 0) -> None:
         self.module, self.environment, self.log = module, environment, log
+        self.url = f"http://127.0.0.1:{port}"
+        """Where it tells whether it is ready, unless the port is 0."""
         self.process: Process | None = None
 
-    async def start(self) -> None:
+    @property
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.returncode is None
+
+    async def start(self, **extra: str) -> None:
+        """`extra` is added to its environment this time."""
         with self.log.open("ab") as output:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", self.module,
-                env={**os.environ, **self.environment}, stdout=output, stderr=output,
+                *leashed("-m", self.module),
+                env={**os.environ, **self.environment, **extra}, stdout=output, stderr=output,
             )  # fmt: skip
+
+    async def wait_until(self, status: int) -> None:
+        """Until /health/ready answers with this status."""
+        await wait_for_status(f"{self.url}/health/ready", status, self)
 
     def send(self, number: signal.Signals) -> None:
         """A signal, such as SIGSTOP."""
@@ -58,16 +70,57 @@ class Service:
         return self.log.read_text()
 
 
-class System:
-    """An API, controllers, a receiver and the database server. Everything is killed at the end."""
+def leashed(*arguments: str) -> list[str]:
+    """The command line of a Python program that ends when this process does, however that ends."""
+    return [sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), sys.executable, *arguments]
+
+
+class Services:
+    """Processes of ours on a database server. Everything is killed at the end, and the server runs again."""
 
     def __init__(self, server: EmbeddedServer, database_url: str) -> None:
         self.server = server
-        self.receiver = Receiver()
         self.services: list[Service] = []
-        self.apis: list[Api] = []
         self._folder = TemporaryDirectory()
         self._database_url = database_url
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for service in self.services:
+            if service.process:
+                await service.kill()
+        self._folder.cleanup()
+        if not self.server.is_running:
+            await asyncio.to_thread(self.server.start)
+
+    async def start_controller(self, ready: int = httpx.codes.OK, **settings: Any) -> Service:
+        """A controller process whose readiness answers `ready`; settings without their TIMER_."""
+        port = free_port()
+        service = await self.start("timer_controller", {"CONTROLLER_PORT": port, **settings}, port)
+        await service.wait_until(ready)
+        return service
+
+    async def start(self, module: str, settings: dict[str, Any], port: int = 0) -> Service:
+        """A process of this module; settings without their TIMER_. `port` is where it tells how it is."""
+        environment = {f"TIMER_{name.upper()}": str(value) for name, value in settings.items()}
+        environment.setdefault("TIMER_DB_URL", self._database_url)
+        environment.setdefault("TIMER_EGRESS_ALLOW", "127.0.0.0/8")
+        log = Path(self._folder.name) / f"{module}-{len(self.services)}.log"
+        service = Service(module, environment, log, port)
+        self.services.append(service)
+        await service.start()
+        return service
+
+
+class System(Services):
+    """An API, controllers, a receiver and the database server."""
+
+    def __init__(self, server: EmbeddedServer, database_url: str) -> None:
+        super().__init__(server, database_url)
+        self.receiver = Receiver()
+        self.apis: list[Api] = []
 
     async def __aenter__(self) -> Self:
         await self.receiver.__aenter__()
@@ -76,48 +129,25 @@ class System:
     async def __aexit__(self, *_: object) -> None:
         for api in self.apis:
             await api.client.aclose()
-        for service in self.services:
-            if service.process:
-                await service.kill()
+        await super().__aexit__()
         await self.receiver.__aexit__()
-        self._folder.cleanup()
-        if not self.server.is_running:
-            await asyncio.to_thread(self.server.start)
 
     async def start_api(self, ready: int = httpx.codes.OK, **settings: Any) -> Api:
         """An API process whose readiness answers `ready`; settings without their TIMER_."""
         port = free_port()
-        service = await self.start("timer_api", {"API_PORT": port, **settings})
-        api = Api(service, f"http://127.0.0.1:{port}")
+        service = await self.start("timer_api", {"API_PORT": port, **settings}, port)
+        api = Api(service)
         self.apis.append(api)
         await api.wait_until(ready)
         return api
-
-    async def start_controller(self, ready: int = httpx.codes.OK, **settings: Any) -> Service:
-        """A controller process whose readiness answers `ready`; settings without their TIMER_."""
-        port = free_port()
-        service = await self.start("timer_controller", {"CONTROLLER_PORT": port, **settings})
-        await wait_for_status(f"http://127.0.0.1:{port}/health/ready", ready, service)
-        return service
-
-    async def start(self, module: str, settings: dict[str, Any]) -> Service:
-        """A process of this module; settings without their TIMER_."""
-        environment = {f"TIMER_{name.upper()}": str(value) for name, value in settings.items()}
-        environment.setdefault("TIMER_DB_URL", self._database_url)
-        environment.setdefault("TIMER_EGRESS_ALLOW", "127.0.0.0/8")
-        log = Path(self._folder.name) / f"{module}-{len(self.services)}.log"
-        service = Service(module, environment, log)
-        self.services.append(service)
-        await service.start()
-        return service
 
 
 class Api:
     """One API process and a client for it."""
 
-    def __init__(self, service: Service, url: str) -> None:
-        self.service, self.url = service, url
-        self.client = httpx.AsyncClient(base_url=url, timeout=30, trust_env=False)
+    def __init__(self, service: Service) -> None:
+        self.service, self.url = service, service.url
+        self.client = httpx.AsyncClient(base_url=self.url, timeout=30, trust_env=False)
 
     async def create(self, **fields: Any) -> dict[str, Any]:
         """POST /timers; anything but 201 fails the test."""
@@ -159,7 +189,7 @@ class Api:
 
     async def wait_until(self, status: int) -> None:
         """Until /health/ready answers with this status."""
-        await wait_for_status(f"{self.url}/health/ready", status, self.service)
+        await self.service.wait_until(status)
 
 
 async def wait_for_status(url: str, status: int, service: Service, timeout_seconds: float = 30) -> None:
@@ -175,6 +205,15 @@ async def wait_for_status(url: str, status: int, service: Service, timeout_secon
                 return False
 
         await poll(look, timeout_seconds, f"{url} to answer {status}")
+
+
+async def wait_for_log(service: Service, words: str) -> None:
+    """Until the process has logged this."""
+
+    async def look() -> bool:
+        return words in service.log_text()
+
+    await poll(look, 30, f"{words!r} in the log of {service.module}")
 
 
 async def poll(look: Callable[[], Awaitable[bool]], timeout_seconds: float, what: str) -> None:

@@ -11,7 +11,7 @@ import sys
 import uvicorn
 
 from timer_api.app import create_app
-from timer_api.one_write import OneWriteProtocol
+from timer_api.http_bounds import bounded
 from timer_api.settings import ApiSettings
 from timer_db.configuration import collect_garbage_rarely, log_to_stderr, read_or_exit
 
@@ -38,7 +38,7 @@ def _serve(settings: ApiSettings) -> int:
             host=settings.api_host,
             port=settings.api_port,
             loop="uvloop",
-            http=OneWriteProtocol,
+            http=bounded(settings.api_request_seconds),
             ws="none",
             lifespan="on",
             log_config=None,

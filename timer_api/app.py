@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib import metadata
@@ -11,12 +12,16 @@ from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
 from timer_api import docs, errors, health, openapi
+from timer_api.api_keys import routes as api_keys
+from timer_api.api_keys.caller import Caller, note_caller
 from timer_api.errors import Kind, Problem
 from timer_api.json_body import ClientGone
+from timer_api.served import Served
 from timer_api.service import OnFatal, Service
 from timer_api.settings import ApiSettings
 from timer_api.timers import batch, create
 from timer_api.timers import routes as timers
+from timer_db.domain.api_key import Scope as KeyScope
 from timer_db.domain.errors import TimerError
 
 log = logging.getLogger(__name__)
@@ -24,16 +29,24 @@ log = logging.getLogger(__name__)
 _DESCRIPTION = """A timer is one promise to call one URL at one time.
 
 What was answered 2xx is stored, and called whatever crashes. Every answer that is no success is a problem as
-in RFC 9457, with a `type` for programs and, where a field is wrong, its path."""
+in RFC 9457, with a `type` for programs and, where a field is wrong, its path.
 
-_Handle = Callable[[Service, Scope, Receive, Send], Awaitable[None]]
+JSON is refused where readers could differ: keys given twice, numbers beyond 64 bits, the character NUL, whole
+numbers with a point, more than 64 levels."""
 
+_Handle = Callable[[Service, Caller, Scope, Receive, Send], Awaitable[None]]
+
+_SHORT_WAYS: dict[str, _Handle] = {create.PATH: create.handle, batch.PATH: batch.handle}
+"""Calls by POST that FastAPI only documents."""
+_ANY_KEY: frozenset[KeyScope] = frozenset()
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE"})
 
 
-def create_app(settings: ApiSettings, on_fatal: OnFatal = log.critical) -> FrontDoor:
+def create_app(
+    settings: ApiSettings, on_fatal: OnFatal = log.critical, monotonic: Callable[[], float] = time.monotonic
+) -> FrontDoor:
     """The ASGI application. `on_fatal` is told when the service can never do its work."""
-    service = Service(settings, on_fatal)
+    service = Service(settings, on_fatal, monotonic)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -50,55 +63,73 @@ def create_app(settings: ApiSettings, on_fatal: OnFatal = log.critical) -> Front
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        openapi_tags=[{"name": "timers"}, {"name": "health"}],
+        openapi_tags=[{"name": "timers"}, {"name": "api keys"}, {"name": "health"}],
     )
     app.state.service = service
     app.include_router(timers.router)
+    app.include_router(api_keys.router)
     app.include_router(health.router)
     errors.install(app)
     docs.install(app)
-    openapi.install(app, timers.DOCUMENTED, health.DOCUMENTED)
+    openapi.install(app, timers.DOCUMENTED, api_keys.DOCUMENTED, health.DOCUMENTED)
     return FrontDoor(app, service)
 
 
 class FrontDoor:
-    """Answers creates by the short way, refuses bodies where there can be none, and hands on the rest."""
+    """Lets in who may call, answers creates by the short way, refuses bodies where there can be none, and hands on
+    the rest.
+
+    What is in no document is served to nobody, so no route can be forgotten here.
+    """
 
     def __init__(self, app: FastAPI, service: Service) -> None:
         self.app = app
         self.service = service
+        self._served = Served(app.openapi())
+        self._short_ways = {path: (handle, self._served.at(path)["POST"]) for path, handle in _SHORT_WAYS.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
-        elif scope["method"] == "POST" and scope["path"] == create.PATH:
-            await self._answered(create.handle, scope, receive, send)
-        elif scope["method"] == "POST" and scope["path"] == batch.PATH:
-            await self._answered(batch.handle, scope, receive, send)
-        elif scope["method"] in _WITHOUT_BODY and _has_body(scope) and self._is_served(scope):
-            problem = Problem(Kind.body_not_allowed, f"{scope['method']} takes no body")
-            await problem.response(scope["path"])(scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
-
-    async def _answered(self, handle: _Handle, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await handle(self.service, scope, receive, send)
             return
+        if scope["type"] == "websocket":
+            # There are none; one that is added later would pass by the checks below.
+            await send({"type": "websocket.close"})
+            return
+        try:
+            if scope["method"] == "POST" and (short_way := self._short_ways.get(scope["path"])):
+                handle, needed = short_way
+                caller = self.service.gate.admit(scope["headers"], needed)
+                await handle(self.service, caller, scope, receive, send)
+                return
+            self._let_in(scope)
         except ClientGone:
             return
         except Problem as error:
-            problem = error
+            # Its traceback leads to this frame, and so back to it: what both hold would wait for the collector.
+            problem = error.with_traceback(None)
         except TimerError as error:
             problem = errors.from_error(error)
         except Exception as error:  # noqa: BLE001 - it is logged, and answered as 500
             problem = errors.internal(error)
+        else:
+            await self.app(scope, receive, send)
+            return
         await problem.response(scope["path"])(scope, receive, send)
 
-    def _is_served(self, scope: Scope) -> bool:
-        """Whether the path has the method, or is none of the API's; else the answer is 405, body or not."""
-        methods = errors.methods_of(self.app, scope["path"])
-        return not methods or scope["method"] in methods
+    def _let_in(self, scope: Scope) -> None:
+        """Raises Problem for a call that is not to be made."""
+        method, path = scope["method"], scope["path"]
+        operations = self._served.at(path)
+        if operations or not docs.is_part(path):
+            needed = operations.get(method, _ANY_KEY)
+            # Health is open to all; that nothing is there, only those with a key are told.
+            if needed or method not in operations:
+                note_caller(scope, self.service.gate.admit(scope["headers"], needed))
+            if method not in operations:
+                raise errors.not_served(method, operations)
+        if method in _WITHOUT_BODY and _has_body(scope):
+            raise Problem(Kind.body_not_allowed, f"{method} takes no body")
 
 
 def _has_body(scope: Scope) -> bool:

@@ -45,6 +45,11 @@ _START = """window.ui = SwaggerUIBundle({
 _POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
 
 
+def is_part(path: str) -> bool:
+    """Whether a path belongs to the page. It is open to all: it tells what anyone can read in the code."""
+    return path in ("/openapi.json", "/docs") or path.startswith("/docs/")
+
+
 class _Files(StaticFiles):
     """The files, with leave to keep them for a day."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import logging
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple
@@ -19,10 +19,11 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from timer_db.domain.errors import (
+    ApiKeyNotFound,
+    ContentUnreadable,
     DatabaseError,
     DatabaseUnavailable,
     NameTaken,
@@ -50,8 +51,11 @@ class Kind(Enum):
     bad_request = _Facts(400, "The request cannot be understood")
     malformed_json = _Facts(400, "The body is no JSON")
     body_not_allowed = _Facts(400, "This call takes no body")
+    unauthorized = _Facts(401, "A valid API key is needed")
+    forbidden = _Facts(403, "The API key does not allow this")
     no_such_path = _Facts(404, "Nothing is here")
     timer_not_found = _Facts(404, "No such timer")
+    api_key_not_found = _Facts(404, "No such API key")
     method_not_allowed = _Facts(405, "This path does not have that method")
     request_timeout = _Facts(408, "The request did not arrive in time")
     not_cancellable = _Facts(409, "The timer cannot be cancelled any more")
@@ -59,7 +63,10 @@ class Kind(Enum):
     body_too_large = _Facts(413, "The body is too large")
     unsupported_media_type = _Facts(415, "The body must be JSON")
     invalid_request = _Facts(422, "Something in the request is not valid")
+    too_many_requests = _Facts(429, "The API key is used too often")
+    headers_too_large = _Facts(431, "There is too much around the body")
     internal_error = _Facts(500, "Something went wrong here")
+    content_unreadable = _Facts(500, "The timer's content cannot be decrypted")
     busy = _Facts(503, "Too many creates are waiting")
     database_unavailable = _Facts(503, "The database cannot be reached")
 
@@ -181,6 +188,10 @@ def from_error(error: TimerError) -> Problem:
     match error:
         case TimerNotFound():
             return Problem(Kind.timer_not_found, str(error))
+        case ApiKeyNotFound():
+            return Problem(Kind.api_key_not_found, str(error))
+        case ContentUnreadable():
+            return Problem(Kind.content_unreadable, str(error))
         case NotCancellable():
             return Problem(Kind.not_cancellable, str(error), timer_status=error.state.value)
         case NameTaken():
@@ -205,21 +216,19 @@ def internal(error: Exception) -> Problem:
 def from_http(error: HTTPException, request: Request) -> Problem:
     """What the framework refuses by itself."""
     if error.status_code == 404:
-        return Problem(Kind.no_such_path, "there is nothing at this path; /docs lists every call")
+        return not_served(request.method, ())
     if error.status_code == 405:
-        allowed = ", ".join(methods_of(request.app, request.url.path)) or "GET"
-        return Problem(
-            Kind.method_not_allowed, f"this path has {allowed}, not {request.method}", headers={"Allow": allowed}
-        )
+        # Of what is in no document: the page that shows it, and its files.
+        return not_served(request.method, ("GET",))
     return Problem(Kind.bad_request, str(error.detail), headers=error.headers)
 
 
-def methods_of(app: FastAPI, path: str) -> list[str]:
-    """Every method of a path: the framework's own Allow header names those of one route only."""
-    for template, operations in app.openapi()["paths"].items():
-        if compile_path(template)[0].match(path):
-            return sorted(method.upper() for method in operations)
-    return []
+def not_served(method: str, allowed: Collection[str]) -> Problem:
+    """404 for a path without any methods, 405 for one that has others."""
+    if not allowed:
+        return Problem(Kind.no_such_path, "there is nothing at this path; /docs lists every call")
+    listed = ", ".join(sorted(allowed))
+    return Problem(Kind.method_not_allowed, f"this path has {listed}, not {method}", headers={"Allow": listed})
 
 
 def install(app: FastAPI) -> None:

@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 
 from timer_api.answers import json_answer
 from timer_api.errors import Kind, Problem
-from timer_api.openapi import NO_BODY, Parts, answer, problems
+from timer_api.openapi import NO_BODY, OPEN_TO_ALL, Parts, answer, problems
 from timer_api.service import Service
 
 router = APIRouter(tags=["health"])
@@ -31,6 +31,7 @@ DOCUMENTED = Parts(
     "/health/live",
     summary="Is the process alive",
     operation_id="live",
+    openapi_extra=OPEN_TO_ALL,
     responses={
         200: answer("It is; whether the database is there does not matter.", "HealthShown", "live"),
         **problems("/health/live", NO_BODY),
@@ -45,6 +46,7 @@ async def live() -> Response:
     "/health/ready",
     summary="Can it do its work",
     operation_id="ready",
+    openapi_extra=OPEN_TO_ALL,
     responses={
         200: answer("The database answers and is fit for use.", "HealthShown", "ready"),
         **problems(
@@ -57,6 +59,6 @@ async def live() -> Response:
 async def ready(request: Request) -> Response:
     """Send no calls to a process that does not answer this with 200."""
     service: Service = request.app.state.service
-    if not service.keeper.is_ready:
-        raise Problem(Kind.database_unavailable, service.keeper.reason)
+    if reason := service.unready_because:
+        raise Problem(Kind.database_unavailable, reason)
     return json_answer({"status": "ready"})

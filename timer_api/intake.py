@@ -40,7 +40,7 @@ class IntakeLimits:
     batch_bytes: int = 4 * 1024 * 1024
     writers: int = 2
     """While one batch is being committed, the next can be sent; a third only made batches smaller."""
-    crowd_timers: int = 32
+    crowd_timers: int = 24
     """So many must wait for a second writer to begin: two small commits cost twice what a larger one does."""
 
 

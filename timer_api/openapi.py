@@ -11,7 +11,19 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
+from timer_api.api_keys.caller import missing, not_allowed, too_many
 from timer_api.errors import MEDIA_TYPE, FieldError, Kind, Problem
+from timer_db.domain.api_key import Scope
+
+KEY_SCHEME = "apiKey"
+_KEY_SCHEME: dict[str, Any] = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "An API key. Each call names the scope that the key needs; `admin` has all of them. While no "
+    "key was ever made or set, none is asked for.",
+}
+OPEN_TO_ALL: dict[str, Any] = {"security": []}
+"""For a route's `openapi_extra`: it needs no key."""
 
 REF = "#/components/schemas/{model}"
 
@@ -52,14 +64,37 @@ _PROBLEM_SCHEMA: dict[str, Any] = {
 }
 
 
-def answer(description: str, model: str, example: str, **headers: str) -> dict[str, Any]:
-    """A success, for a route's `responses`; `example` is the name of one that `install` gets."""
+def needs(*scopes: Scope) -> dict[str, Any]:
+    """For a route's `openapi_extra`: the scopes that a key needs. `served.Served` reads them from the document."""
+    return {"security": [{KEY_SCHEME: [scope.value for scope in scopes]}]}
+
+
+def answer(
+    description: str,
+    model: str,
+    example: str,
+    *,
+    leads_to: Mapping[str, Mapping[str, str]] | None = None,
+    **headers: str,
+) -> dict[str, Any]:
+    """A success, for a route's `responses`; `example` is the name of one that `install` gets.
+
+    `leads_to` has the calls that can follow, by their operation ids: where in the answer each parameter stands.
+    """
     shown: dict[str, Any] = {
         "description": description,
         "content": {"application/json": {"schema": {"$ref": REF.format(model=model)}, "example": example}},
     }
     if headers:
         shown["headers"] = _headers(headers)
+    if leads_to:
+        shown["links"] = {
+            operation: {
+                "operationId": operation,
+                "parameters": {name: f"$response.body#/{place}" for name, place in places.items()},
+            }
+            for operation, places in leads_to.items()
+        }
     return shown
 
 
@@ -68,8 +103,8 @@ def problems(path: str, *given: Problem) -> dict[int | str, dict[str, Any]]:
     by_status: dict[int | str, dict[str, Any]] = {}
     for problem in (*given, _INTERNAL):
         shown = by_status.setdefault(problem.kind.status, {"description": problem.kind.title, "content": {}})
-        if "Retry-After" in problem.headers:
-            shown["headers"] = _headers({"Retry-After": "Seconds to wait before the next try."})
+        if described := {name: text for name, text in _HEADERS.items() if name in problem.headers}:
+            shown["headers"] = _headers(described)
         media = shown["content"].setdefault(MEDIA_TYPE, {"schema": {"$ref": REF.format(model="Problem")}})
         media.setdefault("examples", {})[problem.kind.name] = {
             "summary": problem.kind.title,
@@ -83,6 +118,10 @@ _INTERNAL = Problem(
     "the log has more under 0b7e8f6c-6a4e-4d0c-9f0f-6a9f3c1d2e4b",
     reference="0b7e8f6c-6a4e-4d0c-9f0f-6a9f3c1d2e4b",
 )
+_HEADERS = {
+    "Retry-After": "Seconds to wait before the next try.",
+    "WWW-Authenticate": "As in RFC 6750.",
+}
 UNAVAILABLE = Problem(Kind.database_unavailable, "the database cannot be reached; try again soon")
 NO_BODY = Problem(Kind.body_not_allowed, "GET takes no body")
 
@@ -133,8 +172,11 @@ def _document(app: FastAPI, parts: Sequence[Parts]) -> dict[str, Any]:
         tags=app.openapi_tags,
     )
     document.setdefault("components", {})["schemas"] = _schemas(parts)
+    document["components"]["securitySchemes"] = {KEY_SCHEME: _KEY_SCHEME}
     examples = {name: example for part in parts for name, example in part.examples.items()}
-    for operation in _operations(document):
+    for path, operation in _operations(document):
+        for status, shown in problems(path, *_refusals(operation)).items():
+            operation["responses"].setdefault(str(status), shown)
         for response in operation["responses"].values():
             for media in response.get("content", {}).values():
                 # Named until now, because FastAPI drops every null in what it is given.
@@ -143,9 +185,16 @@ def _document(app: FastAPI, parts: Sequence[Parts]) -> dict[str, Any]:
     return document
 
 
-def _operations(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    for methods in document["paths"].values():
-        yield from methods.values()
+def _operations(document: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            yield path, operation
+
+
+def _refusals(operation: Mapping[str, Any]) -> list[Problem]:
+    """How a call can be refused for its key."""
+    scopes = [Scope(scope) for required in operation.get("security", ()) for scope in required[KEY_SCHEME]]
+    return [missing(), not_allowed(scopes), too_many(1)] if scopes else []
 
 
 def _schemas(parts: Sequence[Parts]) -> dict[str, Any]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 
 from timer_api.admission import Admission
+from timer_api.api_keys.gate import Gate
 from timer_api.errors import Kind, Problem
 from timer_api.intake import Intake, IntakeLimits
 from timer_api.settings import ApiSettings
@@ -26,9 +28,11 @@ OnFatal = Callable[[str], None]
 class Service:
     """One API process's parts. `on_fatal` is called when it can't do its work, now or ever."""
 
-    def __init__(self, settings: ApiSettings, on_fatal: OnFatal) -> None:
+    def __init__(
+        self, settings: ApiSettings, on_fatal: OnFatal, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self.settings = settings
-        self.shards = open_shards(settings.db_urls, Pool(size=settings.db_pool_size))
+        self.shards = open_shards(settings.db_urls, Pool(size=settings.db_pool_size), settings.keyring)
         self.clock = DatabaseClock()
         retry = ConnectRetry(
             attempts=settings.db_connect_attempts,
@@ -43,8 +47,9 @@ class Service:
         # Batches have a line and writers of their own, so that no single create stands behind one.
         self.batch_intake = Intake(self._schedule, name="batch writer")
         self.admission = Admission(settings.api_batch_queue_bytes)
+        self.gate = Gate(self.shards, settings.api_keys_given, monotonic)
         self.reached = asyncio.Event()
-        """Set when the database was reached for the first time."""
+        """Set when the database was reached for the first time, and the keys were read from it."""
         self._on_fatal = on_fatal
         self._watch: asyncio.Task[None] | None = None
 
@@ -69,15 +74,24 @@ class Service:
             raise Problem(Kind.database_unavailable, "the database cannot be reached; try again soon")
         return self.clock.latest_us()
 
+    @property
+    def unready_because(self) -> str | None:
+        """Why calls should be sent elsewhere; None when all is well. Anybody may ask, so what the driver says, which
+        names the server and its user, is left to the log."""
+        if not self.keeper.is_ready:
+            return "the database cannot be used now; the log says why"
+        return None if self.gate.is_known else "the API keys were not read yet"
+
     async def _schedule(self, timers: Sequence[NewTimer]) -> Sequence[Scheduled | NameTaken]:
         return await schedule(self.shards, timers)
 
     async def _watch_database(self) -> None:
         try:
             await self.keeper.wait_until_ready()
+            await self.gate.wait_until_known()
             self.reached.set()
             log.info("ready: the database answers")
-            await self.keeper.run()
+            await asyncio.gather(self.keeper.run(), self.gate.run())
         except DatabaseError as error:
             self._on_fatal(str(error))
         except Exception as error:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from timer_db.settings import DatabaseSettings
+
+_KEY_CHARACTERS_MIN = 32
+_KEY = re.compile(r"[!-+\--~]+")
+"""Printable ASCII (RFC 9110, 5.5) but the comma."""
 
 
 class ApiSettings(DatabaseSettings):
@@ -40,6 +46,12 @@ class ApiSettings(DatabaseSettings):
         ge=1_048_576,
         description="How many bytes of batches may be in work or wait; past it the answer is 503.",
     )
+    api_request_seconds: int = Field(
+        60,
+        ge=1,
+        le=3600,
+        description="How long a request may take to arrive; past it the answer is 408.",
+    )
     api_stop_seconds: int = Field(
         8,
         ge=1,
@@ -48,14 +60,23 @@ class ApiSettings(DatabaseSettings):
     )
     api_access_log: bool = Field(False, description="Whether the API logs each request.")
     api_keys: str = Field(
-        "", repr=False, description="Reserved: this version checks no keys, and does not start when it is set."
+        "", repr=False, description="Keys that may do everything, separated by commas, besides those made later."
     )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="What is logged.")
 
     @field_validator("api_keys")
     @classmethod
-    def _no_keys_yet(cls, value: str) -> str:
-        # To start would leave open what its owner believes to be locked.
-        if value:
-            raise ValueError("this version cannot check keys; unset it, and keep the API in a network of your own")
+    def _keys_are_fit(cls, value: str) -> str:
+        """Nothing of a key is told, since this ends in a log."""
+        keys = value.split(",") if value else []
+        for number, key in enumerate(map(str.strip, keys), 1):
+            if len(key) < _KEY_CHARACTERS_MIN:
+                raise ValueError(f"key {number} has {len(key)} characters; it needs {_KEY_CHARACTERS_MIN} or more")
+            if not _KEY.fullmatch(key):
+                raise ValueError(f"key {number} must be of printable ASCII characters, without spaces and commas")
         return value
+
+    @property
+    def api_keys_given(self) -> list[str]:
+        """The keys of `api_keys`."""
+        return [key.strip() for key in self.api_keys.split(",")] if self.api_keys else []

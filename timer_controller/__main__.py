@@ -9,7 +9,7 @@ import sys
 
 import uvloop
 
-from timer_controller.egress import EgressGuard, parse_ranges
+from timer_controller.egress import EgressGuard, parse_ports, parse_ranges
 from timer_controller.health import serve_health
 from timer_controller.sender.http1 import Http1Sender
 from timer_controller.sender.protocol import Sender
@@ -40,13 +40,13 @@ def _open_as_many_as_allowed() -> None:
 
 
 def _sender(settings: ControllerSettings) -> Sender:
+    guard = EgressGuard(parse_ranges(settings.egress_allow), parse_ports(settings.egress_deny_ports))
     if settings.egress_proxy:
         # Only here: it brings a client library of 6 MB with it.
         from timer_controller.sender.general import HttpxSender
 
-        return HttpxSender(proxy=settings.egress_proxy, max_connections=settings.calls_max)
-    guard = EgressGuard(parse_ranges(settings.egress_allow))
-    return Http1Sender(max_connections_per_destination=settings.calls_max, permit_address=guard.refusal)
+        return HttpxSender(guard=guard, proxy=settings.egress_proxy, max_connections=settings.calls_max)
+    return Http1Sender(guard=guard, max_connections_per_destination=settings.calls_max)
 
 
 async def _run(settings: ControllerSettings) -> int:

@@ -2,31 +2,53 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from timer_controller.sender.protocol import Call
+from timer_controller.signing import Signer
 from timer_controller.version import USER_AGENT
 from timer_db.domain.claim import Claim
 from timer_db.domain.claimed_timer import ClaimedTimer
 from timer_db.domain.representation import represent_firing, rfc3339
+from timer_db.encryption import NO_KEYS, Keyring
 
 # Methods whose requests usually have content (RFC 9110); the others carry a body only when one was given.
 _WITH_CONTENT = frozenset({"POST", "PUT", "PATCH"})
+_OURS_ALONE = "webhook-"
+"""Headers that say who calls and prove it. No client chooses them: the API refuses them; here they are dropped."""
 _JSON, _BYTES = "Content-Type: application/json\r\n", "Content-Type: application/octet-stream\r\n"
 
 
-def call_of(claim: Claim, now_us: int) -> Call:
-    """The request to make now, at `now_us` by the database's clock."""
+def call_of(claim: Claim, now_us: int, signer: Signer | None = None, keyring: Keyring = NO_KEYS) -> Call:
+    """The request to make now, at `now_us` by the database's clock, signed when there is a signer.
+
+    Raises ContentUnreadable for a timer whose content is sealed and cannot be opened with `keyring`.
+    """
     timer = claim.timer
+    if timer.sealed_with:
+        timer = _opened(timer, keyring)
     timer_id = timer.id_text
     due_at = rfc3339(timer.due_at_us)
     body, type_line = body_of(timer, due_at)
+    at_seconds = now_us // 1_000_000
+    signature_line = ""
+    if signer is not None:
+        signature_line = f"webhook-signature: {signer.signatures(timer_id, at_seconds, body)}\r\n"
     duplicate_line = "Timer-Possible-Duplicate: true\r\n" if claim.possible_duplicate else ""
     lines = (
-        f"User-Agent: {USER_AGENT}\r\nwebhook-id: {timer_id}\r\nwebhook-timestamp: {now_us // 1_000_000}\r\n"
-        f"Idempotency-Key: {timer_id}\r\nTimer-Attempt: {claim.attempt}\r\n"
+        f"User-Agent: {USER_AGENT}\r\nwebhook-id: {timer_id}\r\nwebhook-timestamp: {at_seconds}\r\n"
+        f"{signature_line}Idempotency-Key: {timer_id}\r\nTimer-Attempt: {claim.attempt}\r\n"
         f"Timer-Due-At: {due_at}\r\n{duplicate_line}{type_line}"
     )
     call = Call(timer.method, url_of(timer), (), body, timer.timeout_seconds, lines)
     return _with_own_headers(call, timer.headers) if timer.headers_json else call
+
+
+def _opened(timer: ClaimedTimer, keyring: Keyring) -> ClaimedTimer:
+    content = keyring.open(timer.id.bytes, timer.sealed_with, timer.body or b"")
+    return replace(
+        timer, headers_json=content.headers or "", meta_json=content.meta or "", body=content.body, sealed_with=""
+    )
 
 
 def url_of(timer: ClaimedTimer) -> str:
@@ -52,6 +74,7 @@ def body_of(timer: ClaimedTimer, due_at: str) -> tuple[bytes, str]:
 
 def _with_own_headers(call: Call, own: dict[str, str]) -> Call:
     """The owner's headers stand in the place of ours with the same name."""
+    own = {name: value for name, value in own.items() if not name.lower().startswith(_OURS_ALONE)}
     chosen = {name.lower() for name in own}
     kept = [line for line in call.lines.split("\r\n")[:-1] if line.partition(":")[0].lower() not in chosen]
     call.lines = "".join([f"{line}\r\n" for line in kept])

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from timer_controller.frontier import Frontier
 from timer_controller.hands import Hands
 from timer_controller.lease import Lease
+from timer_controller.shelf import Shelf
 from timer_db.clock import DatabaseClock
-from timer_db.domain.claim import Claim
 from timer_db.domain.errors import DatabaseUnavailable
 from timer_db.domain.queue_entry import time_bound
 from timer_db.engine import Engine
@@ -32,7 +32,8 @@ SWEEP_PAUSES = 20
 
 class Claimer:
     """Each poll looks behind what was looked through before, priority by priority, and claims what is due soon,
-    the highest first; while batches are full, the next one goes on behind the last."""
+    the highest first; while batches are full, the next one goes on behind the last. `on_claimed` hears that claims
+    wait on the shelf."""
 
     def __init__(
         self,
@@ -43,7 +44,8 @@ class Claimer:
         lease: Lease,
         hands: Hands,
         poll_seconds: float,
-        on_claimed: Callable[[list[Claim]], None],
+        shelf: Shelf,
+        on_claimed: Callable[[], None],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine = engine
@@ -52,6 +54,7 @@ class Claimer:
         self._lease = lease
         self._hands = hands
         self._poll_seconds = poll_seconds
+        self._shelf = shelf
         self._on_claimed = on_claimed
         self._monotonic = monotonic
         self.is_behind = False
@@ -70,10 +73,14 @@ class Claimer:
         self._stragglers_are_expected = True
         self._next_poll_at = 0.0
 
-    async def run_once(self) -> float:
-        """Claim one batch; gives the seconds until the next. The caller wakes it when hands become free."""
+    async def settle(self) -> None:
+        """After the last step: a batch whose claim's answer was lost comes onto the shelf."""
         if self._uncertain:
             await self._adopt_lost_batch()
+
+    async def run_once(self) -> float:
+        """Claim one batch; gives the seconds until the next. The caller wakes it when hands become free."""
+        await self.settle()
         limit = min(self._hands.free, operations.BATCH_MAX)
         # A few free hands are not worth a transaction; more become free in a moment.
         worthwhile = limit >= max(1, min(self._hands.capacity // 4, operations.BATCH_MAX))
@@ -120,6 +127,7 @@ class Claimer:
                 behind=self._frontier.ahead,
                 horizon_us=self._horizon_us(),
                 limit=limit,
+                plan=self._shelf.plan,
             )
         except DatabaseUnavailable:
             self._uncertain = True
@@ -135,18 +143,20 @@ class Claimer:
 
     async def _adopt_lost_batch(self) -> None:
         """The answer to the last claim was lost, with a batch or without one."""
-        entries = await operations.adopt(self._engine, self._controller_id, self._number)
+        entries, unsent = await operations.adopt(self._engine, self._controller_id, self._number)
         claims = await operations.load(self._engine, self._number, entries)
         self._uncertain = False
         if entries:
             log.warning("adopted batch %d with %d timers: its claim's answer was lost", self._number, len(entries))
-            self._hold(operations.Taken(entries, claims))
+            self._hold(operations.Taken(entries, claims, entries[len(entries) - unsent :]))
 
     def _hold(self, taken: operations.Taken) -> None:
         self._hands.take(self._number, [claim.entry for claim in taken.claims])
         if gone := len(taken.entries) - len(taken.claims):
             log.error("%d timers of the queue are not in the table of timers", gone)
-        self._on_claimed(taken.claims)
+        self._shelf.put(self._number, taken.claims, taken.waiting)
+        if taken.waiting:
+            self._on_claimed()
 
     def _horizon_us(self) -> int:
         return self._clock.latest_us() + round((self._poll_seconds + AHEAD_SECONDS) * 1_000_000)

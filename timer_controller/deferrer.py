@@ -21,6 +21,7 @@ PATIENCE_SECONDS = 1.0
 """How long a line may last that is longer than what its receiver takes in a second."""
 CROWDED_PATIENCE_SECONDS = 0.25
 """The same while hands are scarce."""
+SOON_SECONDS = 0.2
 TELL_SECONDS = 60.0
 SHARE_OF_HANDS = 4
 """One part in so many is for all receivers together that are backed up."""
@@ -96,6 +97,15 @@ class Deferrer:
     def empty_lines(self) -> list[Claim]:
         """Everything that stands in a line."""
         return [claim for destination in self._watched for claim in _emptied(destination)]
+
+    def soon_in_lines(self) -> int:
+        """How many claims that stand in lines will be sent within `SOON_SECONDS`, by what their receivers took
+        since the last sweep or before. What a slow receiver does not take does not count."""
+        elapsed = max(self._monotonic() - self._swept_at, 0.001)
+        return sum(
+            min(len(destination.line), ceil(max(destination.pace, destination.ended / elapsed) * SOON_SECONDS))
+            for destination in self._watched
+        )
 
     # What those who take timers back ask
 

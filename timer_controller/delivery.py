@@ -12,17 +12,22 @@ from functools import partial
 from timer_controller.calls import call_of
 from timer_controller.destinations import Destination
 from timer_controller.lease import Lease
+from timer_controller.sender.answer import forbidden
 from timer_controller.sender.protocol import Cancel, Result, Sender
+from timer_controller.signing import Signer
 from timer_db.clock import DatabaseClock
 from timer_db.domain.claim import Claim, Finished
-from timer_db.domain.errors import DatabaseUnavailable, TimerNotFound
+from timer_db.domain.errors import ContentUnreadable, DatabaseUnavailable, TimerNotFound
 from timer_db.domain.policy import Next, after_attempt
 from timer_db.domain.queue_entry import QueueEntry
 from timer_db.domain.states import Outcome, TimerState
+from timer_db.encryption import NO_KEYS, Keyring
 
 log = logging.getLogger(__name__)
 
 _AGAIN_SECONDS = 0.25
+_READ_AT_ONCE = 4
+"""Large timers that are read at one time: the beat must not wait for a connection behind hundreds of them."""
 _DELIVERED = Next(TimerState.delivered)
 """What nearly all attempts lead to."""
 
@@ -49,6 +54,8 @@ class Delivery:
         on_refused: Callable[[Claim], None],
         on_left: Left,
         load_whole: Callable[[Claim], Awaitable[Claim]],
+        signer: Signer | None = None,
+        keyring: Keyring = NO_KEYS,
         draw: Callable[[], float] = random.random,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -60,8 +67,12 @@ class Delivery:
         self._on_refused = on_refused
         self._on_left = on_left
         self._load_whole = load_whole
+        self._signer = signer
+        self._keyring = keyring
+        self._unreadable: set[str] = set()
         self._draw = draw
         self._monotonic = monotonic
+        self._reading = asyncio.Semaphore(_READ_AT_ONCE)
         self._in_flight: dict[QueueEntry, Cancel | None] = {}
         self._idle = asyncio.Event()
         self._idle.set()
@@ -91,8 +102,12 @@ class Delivery:
         now_us = self._clock.earliest_us()
         ended = partial(self._ended, claim, destination, self._monotonic(), now_us)
         try:
-            call = call_of(claim, now_us)
+            call = call_of(claim, now_us, self._signer, self._keyring)
             cancel = self._sender.start(call, self._lease.may_send, ended)
+        except ContentUnreadable as error:
+            self._note_unreadable(claim, error)
+            ended(forbidden(error.reason))
+            return
         except Exception as error:
             log.exception("timer %s: a fault in the sender", claim.timer.id)
             reason = f"internal fault: {type(error).__name__}"
@@ -100,6 +115,12 @@ class Delivery:
             return
         if claim.entry in self._in_flight:
             self._in_flight[claim.entry] = cancel
+
+    def _note_unreadable(self, claim: Claim, error: ContentUnreadable) -> None:
+        """Once for each key: a missing one may concern every timer."""
+        if claim.timer.sealed_with not in self._unreadable:
+            self._unreadable.add(claim.timer.sealed_with)
+            log.error("%s; other timers of this key will not be named", error)
 
     def give_up(self, claim: Claim, reason: str) -> None:
         """An attempt that is over without a call."""
@@ -122,7 +143,8 @@ class Delivery:
         """What is large is read only now."""
         began_at = self._monotonic()
         try:
-            whole = await self._load_whole(claim)
+            async with self._reading:
+                whole = await self._load_whole(claim)
         except DatabaseUnavailable:
             await asyncio.sleep(_AGAIN_SECONDS)
             self._leave(claim, destination, None, began_at)
@@ -147,8 +169,11 @@ class Delivery:
             self._leave(claim, destination, None, began_at)
             self._on_refused(claim)
         else:
-            self._leave(claim, destination, result, began_at)
-            self._on_finished(self._judge(claim, result, began_at, began_us))
+            try:
+                self._leave(claim, destination, result, began_at)
+            finally:
+                # Whatever goes wrong with the next call, this one was made.
+                self._on_finished(self._judge(claim, result, began_at, began_us))
 
     def _leave(self, claim: Claim, destination: Destination, result: Result | None, began_at: float) -> None:
         del self._in_flight[claim.entry]

@@ -43,6 +43,11 @@ class Dispatcher:
         self._due: list[Due] = []
         self._is_turning = False
 
+    @property
+    def waiting(self) -> int:
+        """How many claims are due and can be expected to be sent in a moment."""
+        return len(self._due) + self._deferrer.soon_in_lines()
+
     def put(self, claims: Iterable[Claim]) -> None:
         """These are due, newly claimed."""
         for claim in claims:

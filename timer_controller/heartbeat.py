@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from timer_controller.lease import Lease
@@ -24,17 +25,19 @@ class Heartbeat:
         clock: DatabaseClock,
         lease: Lease,
         on_renewed: Callable[[], None],
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine = engine
         self._controller_id = controller_id
         self._clock = clock
         self._lease = lease
         self._on_renewed = on_renewed
+        self._monotonic = monotonic
 
     async def run_once(self) -> float:
         """One beat; gives the seconds until the next. Raises Fenced when others ended this membership."""
         try:
-            beat_at = await beat(self._engine, self._controller_id, self._clock)
+            beat_at = await beat(self._engine, self._controller_id, self._clock, self._monotonic)
         except DatabaseUnavailable:
             self._lease.note_failed_beat()
             raise

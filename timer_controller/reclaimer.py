@@ -40,6 +40,7 @@ class Reclaimer:
         deferrer: Deferrer,
         poll_seconds: float,
         on_claimed: Callable[[list[Claim]], None],
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine = engine
         self._controller_id = controller_id
@@ -48,6 +49,7 @@ class Reclaimer:
         self._deferrer = deferrer
         self._poll_seconds = poll_seconds
         self._on_claimed = on_claimed
+        self._monotonic = monotonic
         self._number = FIRST_NUMBER
         self._uncertain = False
         self._batches: set[int] = set()
@@ -64,13 +66,17 @@ class Reclaimer:
         """This receiver has room, or timers of it came to wait. The caller wakes the loop."""
         self._wanted.add(key)
 
-    async def run_once(self) -> float:
-        """Take what there is room for; gives the seconds until the next look."""
+    async def settle(self) -> None:
+        """After the last step: a batch whose claim's answer was lost is handed on."""
         if self._uncertain:
             await self._adopt_lost_batch()
+
+    async def run_once(self) -> float:
+        """Take what there is room for; gives the seconds until the next look."""
+        await self.settle()
         if not self._lease.may_send():
             return self._poll_seconds
-        if time.monotonic() >= self._next_look_at:
+        if self._monotonic() >= self._next_look_at:
             await self._look()
         # In no order, so that none is always the last.
         for key in random.sample(sorted(self._wanted), len(self._wanted)):
@@ -83,14 +89,14 @@ class Reclaimer:
                 self._wanted.add(key)
         if self._wanted and self._free() > 0:
             return 0
-        return max(0.0, self._next_look_at - time.monotonic())
+        return max(0.0, self._next_look_at - self._monotonic())
 
     async def _look(self) -> None:
-        began_at = time.monotonic()
+        began_at = self._monotonic()
         self._behind.clear()
         self._wanted.update(await destinations(self._engine), self._deferrer.backed_up())
         # It wades through what was deleted and is not purged yet, and takes a twentieth of the time at most.
-        took = time.monotonic() - began_at
+        took = self._monotonic() - began_at
         self._next_look_at = began_at + max(self._poll_seconds, LOOK_PAUSES * took)
 
     def _free(self) -> int:
@@ -122,7 +128,7 @@ class Reclaimer:
 
     async def _adopt_lost_batch(self) -> None:
         """The answer to the last claim was lost, with a batch or without one."""
-        entries = await adopt(self._engine, self._controller_id, self._number)
+        entries, _ = await adopt(self._engine, self._controller_id, self._number)
         self._uncertain = False
         if entries:
             log.warning("adopted batch %d with %d timers: its claim's answer was lost", self._number, len(entries))

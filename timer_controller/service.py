@@ -10,6 +10,7 @@ from timer_controller.loops import AWAY_SECONDS
 from timer_controller.sender.protocol import Sender
 from timer_controller.session import Session
 from timer_controller.settings import ControllerSettings
+from timer_controller.signing import signer_of
 from timer_db.clock import DatabaseClock
 from timer_db.domain.errors import DatabaseUnavailable, Fenced
 from timer_db.engine import Engine, Pool, open_shards
@@ -25,6 +26,7 @@ class Controller:
     def __init__(self, settings: ControllerSettings, sender: Sender) -> None:
         self._settings = settings
         self._sender = sender
+        self._signer = signer_of(settings.signing_secrets)
         self._stop = asyncio.Event()
         self._sessions: dict[int, Session] = {}
         self._shards: Shards | None = None
@@ -65,8 +67,9 @@ class Controller:
     async def _serve(self, number: int, engine: Engine) -> None:
         while not self._stop.is_set():
             try:
-                self._sessions[number] = await session.join(engine, self._sender, self._settings)
-                await self._sessions[number].run(self._stop)
+                joined = await session.join(engine, self._sender, self._settings, self._signer)
+                self._sessions[number] = joined
+                await joined.run(self._stop)
             except* Fenced as group:
                 log.warning("lost the place among the controllers: %s; joining again", group.exceptions[0])
             except* DatabaseUnavailable as group:

@@ -6,7 +6,8 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from timer_controller.breaker import BreakerRules
@@ -19,16 +20,19 @@ from timer_controller.finisher import Finisher
 from timer_controller.hands import Hands
 from timer_controller.heartbeat import Heartbeat
 from timer_controller.lease import Lease
-from timer_controller.loops import Repeater
+from timer_controller.loops import AWAY_SECONDS, Repeater
 from timer_controller.reclaimer import Reclaimer
 from timer_controller.rescuer import Rescuer
 from timer_controller.retention import Retention
 from timer_controller.sender.protocol import Result, Sender
 from timer_controller.settings import ControllerSettings
+from timer_controller.shelf import Shelf
+from timer_controller.signing import Signer
 from timer_controller.version import VERSION
 from timer_controller.wheel import Wheel
 from timer_db.clock import DatabaseClock
 from timer_db.domain.claim import Claim, Returned
+from timer_db.domain.errors import DatabaseUnavailable
 from timer_db.engine import Engine
 from timer_db.operations import membership
 from timer_db.operations.claim import load_whole
@@ -40,13 +44,21 @@ class Session:
     """Wires the parts together. `run` ends when `stop` was set and all is put in order; it raises Fenced when
     others took the membership away."""
 
-    def __init__(self, engine: Engine, controller_id: int, sender: Sender, settings: ControllerSettings) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        controller_id: int,
+        sender: Sender,
+        settings: ControllerSettings,
+        signer: Signer | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._engine = engine
         self._controller_id = controller_id
         self._drain_seconds = settings.drain_seconds
         self._is_draining = False
-        clock = DatabaseClock()
-        self.lease = Lease(settings.lease_seconds)
+        clock = DatabaseClock(monotonic)
+        self.lease = Lease(settings.lease_seconds, monotonic)
         self._hands = Hands(settings.hands_max)
         self._finisher = Finisher(engine, controller_id, self._hands, self._on_written)
         self._delivery = Delivery(
@@ -58,6 +70,9 @@ class Session:
             on_refused=self._on_refused,
             on_left=self._on_left,
             load_whole=partial(load_whole, engine),
+            signer=signer,
+            keyring=settings.keyring,
+            monotonic=monotonic,
         )
         rules = BreakerRules(
             settings.breaker_failures, settings.breaker_seconds, settings.breaker_patience_seconds
@@ -71,8 +86,9 @@ class Session:
             destination_calls_max=settings.destination_calls_max,
             give_back=self._finisher.give_back,
             on_room=self._on_room,
+            monotonic=monotonic,
         )
-        self._dispatcher = Dispatcher(self._delivery, destinations, deferrer)
+        self._dispatcher = Dispatcher(self._delivery, destinations, deferrer, monotonic=monotonic)
         self._wheel = Wheel(clock, self._dispatcher.put)
         self._reclaimer = Reclaimer(
             engine,
@@ -82,6 +98,14 @@ class Session:
             deferrer=deferrer,
             poll_seconds=settings.poll_seconds,
             on_claimed=self._dispatcher.take_back,
+            monotonic=monotonic,
+        )
+        self._shelf = Shelf(
+            engine,
+            controller_id,
+            clock=clock,
+            ahead=lambda: self._wheel.waiting + self._dispatcher.waiting,
+            on_released=self._wheel.put,
         )
         self._claimer = Claimer(
             engine,
@@ -90,17 +114,32 @@ class Session:
             lease=self.lease,
             hands=self._hands,
             poll_seconds=settings.poll_seconds,
-            on_claimed=self._wheel.put,
+            shelf=self._shelf,
+            on_claimed=self._on_claimed,
+            monotonic=monotonic,
         )
-        heartbeat = Heartbeat(engine, controller_id, clock=clock, lease=self.lease, on_renewed=self._on_renewed)
+        heartbeat = Heartbeat(
+            engine,
+            controller_id,
+            clock=clock,
+            lease=self.lease,
+            on_renewed=self._on_renewed,
+            monotonic=monotonic,
+        )
         self._beats = Repeater("beat", heartbeat.run_once)
         self._claims = Repeater("claim", self._claimer.run_once)
         self._reclaims = Repeater("reclaim", self._reclaimer.run_once)
+        self._releases = Repeater("release", self._shelf.run_once)
         self._sweeps = Repeater("sweep", deferrer.run_once)
         self._outcomes = Repeater("finish", self._finisher.run_once)
         rescuer = Rescuer(engine, lease=self.lease, on_rescued=self._on_rescued)
         self._rescues = Repeater("rescue", rescuer.run_once)
-        retention = Retention(engine, days=settings.retention_days, is_behind=lambda: self._claimer.is_behind)
+        retention = Retention(
+            engine,
+            days=settings.retention_days,
+            is_behind=lambda: self._claimer.is_behind,
+            monotonic=monotonic,
+        )
         self._upkeep = Repeater("upkeep", retention.run_once)
         self._first_beat = heartbeat.run_once
 
@@ -109,19 +148,21 @@ class Session:
         await self._first_beat()
         try:
             async with asyncio.TaskGroup() as group:
-                claiming = [group.create_task(part.run()) for part in (self._claims, self._reclaims)]
+                taking = (self._claims, self._reclaims, self._releases)
+                claiming = [group.create_task(part.run()) for part in taking]
                 endless = [
                     group.create_task(part.run())
                     for part in (self._beats, self._outcomes, self._sweeps, self._rescues, self._upkeep)
                 ]
                 await stop.wait()
-                self._claims.stop()
-                self._reclaims.stop()
+                for part in taking:
+                    part.stop()
                 await asyncio.gather(*claiming)
                 await self._drain()
                 for task in endless:
                     task.cancel()
         finally:
+            self._shelf.empty()
             self._wheel.empty()
             self._dispatcher.empty()
             self._delivery.abandon()
@@ -130,12 +171,12 @@ class Session:
     async def _drain(self) -> None:
         """Give back what was not sent, let calls end, write every outcome: no unknowns."""
         self._is_draining = True
-        waiting = self._wheel.empty() + self._dispatcher.empty()
-        log.info("stopping: %d timers go back, %d calls are in flight", len(waiting), self._delivery.in_flight)
+        log.info("stopping: %d timers in hand, %d calls in flight", self._hands.held, self._delivery.in_flight)
         try:
             async with asyncio.timeout(self._drain_seconds):
-                for claim in waiting:
-                    self._give_back(claim)
+                self._give_back_what_waits()
+                await self._settle_claims()
+                self._give_back_what_waits()
                 await self._delivery.ended()
                 await self._finisher.all_written()
         except TimeoutError:
@@ -144,6 +185,20 @@ class Session:
                 self._drain_seconds,
                 self._hands.held,
             )
+
+    async def _settle_claims(self) -> None:
+        """A claim whose answer was lost may have taken a batch, which nobody has in hand yet."""
+        for part in (self._claimer, self._reclaimer):
+            while True:
+                try:
+                    await part.settle()
+                    break
+                except DatabaseUnavailable:
+                    await asyncio.sleep(AWAY_SECONDS)
+
+    def _give_back_what_waits(self) -> None:
+        for claim in self._shelf.empty() + self._wheel.empty() + self._dispatcher.empty():
+            self._give_back(claim)
 
     def _give_back(self, claim: Claim) -> None:
         self._finisher.give_back(Returned(claim.batch, claim.entry))
@@ -162,8 +217,12 @@ class Session:
         self._reclaimer.want(key)
         self._reclaims.wake()
 
+    def _on_claimed(self) -> None:
+        self._releases.wake()
+
     def _on_written(self, returned: Sequence[Returned]) -> None:
         self._claims.wake()
+        self._releases.wake()
         for key in {claim.destination for claim in returned}:
             if key is not None:
                 self._reclaimer.want(key)
@@ -179,9 +238,15 @@ class Session:
         self._dispatcher.turn()
 
 
-async def join(engine: Engine, sender: Sender, settings: ControllerSettings) -> Session:
-    """A new membership."""
+async def join(
+    engine: Engine,
+    sender: Sender,
+    settings: ControllerSettings,
+    signer: Signer | None = None,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> Session:
+    """A new membership. `monotonic`, in seconds, is for tests."""
     host, pid = socket.gethostname(), os.getpid()
     controller_id = await membership.join(engine, host, pid, VERSION)
     log.info("joined as controller %d (%s:%d)", controller_id, host, pid)
-    return Session(engine, controller_id, sender, settings)
+    return Session(engine, controller_id, sender, settings, signer, monotonic)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from timer_controller.egress import parse_ranges
+from timer_controller.egress import DENY_PORTS, parse_ports, parse_ranges
+from timer_controller.sender.target import UrlRefused, parse_destination, split_url
+from timer_controller.signing import parse_secrets
 from timer_db.settings import DatabaseSettings
 
 
@@ -51,11 +53,43 @@ class ControllerSettings(DatabaseSettings):
         "",
         description="Address ranges (CIDR, separated by commas) that may be called though they are not public.",
     )
-    egress_proxy: str | None = Field(None, description="An HTTP proxy that every call goes through.")
+    egress_deny_ports: str = Field(
+        DENY_PORTS,
+        description="Ports (numbers and ranges of them, separated by commas) that are not called at any address.",
+    )
+    egress_proxy: str | None = Field(None, repr=False, description="An HTTP proxy that every call goes through.")
+    signing_secrets: str = Field(
+        "",
+        repr=False,
+        description="Secrets that calls are signed with, each whsec_ and base64 of 24 to 64 bytes, separated by"
+        " commas or spaces. Without any, calls are not signed.",
+    )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="What is logged.")
 
     @field_validator("egress_allow")
     @classmethod
     def _ranges_parse(cls, value: str) -> str:
         parse_ranges(value)
+        return value
+
+    @field_validator("egress_deny_ports")
+    @classmethod
+    def _ports_parse(cls, value: str) -> str:
+        parse_ports(value)
+        return value
+
+    @field_validator("egress_proxy")
+    @classmethod
+    def _proxy_parses(cls, value: str | None) -> str | None:
+        if value:
+            try:
+                parse_destination(split_url(value)[0])
+            except UrlRefused as error:
+                raise ValueError(f"{error}; it must read http://user:password@host:port") from None
+        return value
+
+    @field_validator("signing_secrets")
+    @classmethod
+    def _secrets_parse(cls, value: str) -> str:
+        parse_secrets(value)
         return value

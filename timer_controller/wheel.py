@@ -24,6 +24,11 @@ class Wheel:
         self._timer: asyncio.TimerHandle | None = None
         self._armed_for_us = 0
 
+    @property
+    def waiting(self) -> int:
+        """How many claims it holds."""
+        return len(self._waiting)
+
     def put(self, claims: Iterable[Claim]) -> None:
         """Hold these until they are due."""
         now_us = self._clock.earliest_us()

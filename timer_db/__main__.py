@@ -1,22 +1,30 @@
-"""`python -m timer_db upgrade | check | embedded | engines`: look after the database."""
+"""`python -m timer_db upgrade | check | restored | encryption | keys | embedded | engines`: look after the
+database."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import os
+import socket
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from timer_db import schema
+from timer_db import key_commands, schema
 from timer_db.configuration import log_to_stderr, read_or_exit
 from timer_db.domain.errors import DatabaseError, DatabaseUnavailable
+from timer_db.domain.states import TimerState
 from timer_db.embedded import EngineKind
 from timer_db.embedded.cli import install_engines, run_embedded
 from timer_db.engine import open_shards
-from timer_db.operations import doctor
+from timer_db.operations import doctor, restored
+from timer_db.operations.encryption import count_by_key
 from timer_db.operations.watch import ConnectRetry, reach
 from timer_db.settings import DatabaseSettings
 from timer_db.shards import Shards
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def main() -> int:
@@ -28,18 +36,26 @@ def main() -> int:
     if options.verb == "engines":
         return install_engines(options.kinds)
     settings = read_or_exit(DatabaseSettings)
-    return asyncio.run(_with_database(options.verb, settings))
+    return asyncio.run(_with_database(options, settings))
 
 
-async def _with_database(verb: str, settings: DatabaseSettings) -> int:
-    shards = open_shards(settings.db_urls)
+async def _with_database(options: argparse.Namespace, settings: DatabaseSettings) -> int:
+    shards = open_shards(settings.db_urls, keyring=settings.keyring)
     retry = ConnectRetry(
         settings.db_connect_attempts,
         settings.db_connect_wait_seconds,
         settings.db_connect_wait_max_seconds,
     )
     try:
-        return await (_upgrade(shards, retry) if verb == "upgrade" else _check(shards))
+        if options.verb == "upgrade":
+            return await _upgrade(shards, retry)
+        if options.verb == "restored":
+            return await _restored(shards, options.until, hold=options.hold)
+        if options.verb == "encryption":
+            return await _encryption(shards)
+        if options.verb == "keys":
+            return await key_commands.run(options, shards)
+        return await _check(shards)
     except DatabaseError as error:
         _say(f"fault: {error}")
         return 1
@@ -72,11 +88,63 @@ async def _check(shards: Shards) -> int:
     return 1 if faults else 0
 
 
+async def _restored(shards: Shards, until: datetime | None, *, hold: bool) -> int:
+    until_us = None if until is None else (until - _EPOCH) // timedelta(microseconds=1)
+    host, pid = socket.gethostname(), os.getpid()
+    for shard in shards:
+        report = await restored.put_in_order(shard.engine, host=host, pid=pid, until_us=until_us, hold=hold)
+        moment = (_EPOCH + timedelta(microseconds=report.until_us)).isoformat()
+        became = report.doubtful
+        _say(
+            f"database {shard.number}: {became.total()} timers may have been called since the backup,"
+            f" until {moment}: {became[TimerState.scheduled]} are called again and say so,"
+            f" {became[TimerState.unknown]} are held as unknown, {became[TimerState.failed]} failed"
+        )
+        _say(
+            f"database {shard.number}: {report.unsent} claims stand in the queue again,"
+            f" {report.memberships} memberships of controllers ended, the next has number {report.next_controller}"
+        )
+    return 0
+
+
+async def _encryption(shards: Shards) -> int:
+    """1 when a key that is in use is not among the settings."""
+    missing = False
+    for shard in shards:
+        counts = await count_by_key(shard.engine)
+        bare, plain = counts.pop(None, 0), counts.pop("", 0)
+        for key_id, count in sorted(counts.items(), key=str):
+            is_known = key_id in shard.keyring
+            missing |= not is_known
+            known = "" if is_known else ", which is not in TIMER_ENCRYPTION_KEYS"
+            _say(f"database {shard.number}: {count} timers encrypted with the key {key_id}{known}")
+        _say(f"database {shard.number}: {plain} timers not encrypted, {bare} without headers, body and meta")
+    return 1 if missing else 0
+
+
+def _moment(text: str) -> datetime:
+    """A time with its offset."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("no offset")
+    return moment
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m timer_db", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("upgrade", help="bring the tables of TIMER_DB_URL to this version")
     verbs.add_parser("check", help="tell whether TIMER_DB_URL can keep the promises")
+    after = verbs.add_parser("restored", help="put TIMER_DB_URL in order after it was restored to an older state")
+    after.add_argument(
+        "--until",
+        type=_moment,
+        metavar="TIME",
+        help="when the last controller of the lost database stopped, as 2026-11-20T16:00:00Z; default: now",
+    )
+    after.add_argument("--hold", action="store_true", help="call nothing again: end as unknown instead")
+    verbs.add_parser("encryption", help="count the timers of TIMER_DB_URL by the key that encrypts them")
+    key_commands.add_to(verbs)
     embedded = verbs.add_parser("embedded", help="run a private database server in the foreground")
     embedded.add_argument("--data-dir", type=Path, default=Path(".data/db"))
     embedded.add_argument("--engine", type=EngineKind, choices=list(EngineKind))

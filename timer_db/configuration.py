@@ -1,37 +1,114 @@
 """What every program does first: read its settings (all faults at once, each in a line that names the
-variable), and set up its log."""
+variable), and set up its log.
+
+A setting that is not shown (`repr=False`) is a secret. Instead of `TIMER_X`, the variable `TIMER_X_FILE` can name
+a file that holds it, as container platforms hand secrets out.
+"""
 
 from __future__ import annotations
 
 import gc
 import logging
+import os
+import re
 import sys
-from typing import TypeVar
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
 Settings = TypeVar("Settings", bound=BaseSettings)
 EXIT_CODE = 2
+_FILE_BYTES_MAX = 65_536
+# A server that refuses a statement quotes a piece of it, or a value, and those are what clients keep here.
+_QUOTED = re.compile(r"""(?<=near )'.*?'(?= at line)|(?<=value: )'.*?'(?= for |"|$)|x'[0-9a-f]{8,}'?""", re.DOTALL)
 
 
 def read_or_exit(kind: type[Settings]) -> Settings:
-    """The settings from the environment; or one line per fault on standard error, and exit code 2."""
+    """The settings from the environment, secrets from files too; or one line per fault on standard error, and
+    exit code 2."""
+    from_files, faults = _secrets_from_files(kind)
     try:
-        return kind()
+        settings = kind(**from_files)
     except ValidationError as error:
-        prefix = kind.model_config.get("env_prefix", "")
         for fault in error.errors(include_input=False, include_url=False):
-            name = prefix + ".".join(str(part) for part in fault["loc"])
-            sys.stderr.write(f"setting {name.upper()}: {fault['msg']}\n")
+            name = _variable(kind, ".".join(str(part) for part in fault["loc"]))
+            faults.setdefault(name, fault["msg"])
+    if faults:
+        for name, message in faults.items():
+            sys.stderr.write(f"setting {name}: {message}\n")
         sys.exit(EXIT_CODE)
+    return settings
+
+
+def secrets_of(kind: type[BaseSettings]) -> dict[str, str]:
+    """The variable of each setting that is a secret, by its field."""
+    return {name: _variable(kind, name) for name, field in kind.model_fields.items() if not field.repr}
+
+
+def _variable(kind: type[BaseSettings], name: str) -> str:
+    return f"{kind.model_config.get('env_prefix', '')}{name}".upper()
+
+
+def _secrets_from_files(kind: type[BaseSettings]) -> tuple[dict[str, Any], dict[str, str]]:
+    """What the files hold, by field, and what is wrong, by variable. A variable that is empty is not set."""
+    environment = {name.upper(): value for name, value in os.environ.items()}
+    found: dict[str, Any] = {}
+    faults: dict[str, str] = {}
+    for field, name in secrets_of(kind).items():
+        path = environment.get(f"{name}_FILE", "")
+        if path and environment.get(name):
+            faults[name] = f"{name} and {name}_FILE are both set; take one of them away"
+        elif path:
+            try:
+                found[field] = _secret_in(Path(path))
+            except (OSError, ValueError) as error:
+                why = error.strerror if isinstance(error, OSError) else error
+                faults[name] = f"{name}_FILE names {path}, which cannot be used: {why}"
+    return found, faults
+
+
+def _secret_in(path: Path) -> str:
+    """The text of the file without the line's end behind it. OSError or ValueError says why there is none."""
+    with path.open("rb") as file:
+        raw = file.read(_FILE_BYTES_MAX + 1)
+    if len(raw) > _FILE_BYTES_MAX:
+        raise ValueError(f"it has more than {_FILE_BYTES_MAX:,} bytes")
+    try:
+        text = raw.decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise ValueError("it is no text") from None
+    if not text.strip():
+        raise ValueError("it is empty")
+    return text
 
 
 def log_to_stderr(level: str) -> None:
-    """The same lines from every program; libraries that tell of each step are kept short."""
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    """The same lines from every program, also about what nobody caught; libraries that tell of each step are kept
+    short."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Discreet("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler])
+    logging.captureWarnings(True)
+    sys.excepthook = _log_uncaught
     for name in ("alembic", "httpx", "httpcore", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+class _Discreet(logging.Formatter):
+    """Shows no values of statements, whoever quotes them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return _QUOTED.sub("'…'", super().format(record))
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+    else:
+        logging.getLogger("timer").critical("ended by a fault", exc_info=(kind, error, trace))
 
 
 def collect_garbage_rarely() -> None:

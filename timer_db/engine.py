@@ -14,12 +14,14 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from timer_db.encryption import NO_KEYS, Keyring
 from timer_db.shards import Shards
-from timer_db.transactions import OPENED_AT
+from timer_db.transactions import ABANDONED_SECONDS, ALIVE_AT
 
 Engine = AsyncEngine
 """A pool of connections to one server, as the operations take it."""
 
+_FORM = "mysql://user:password@host:3306/database"
 _SCHEMES = ("mysql", "mariadb", "mysql+aiomysql", "mariadb+aiomysql")
 
 # Strict: a value that does not fit is an error, never cut. Waits for row locks are milliseconds here,
@@ -30,6 +32,9 @@ _SESSION = (
     # What `statements.timers.packed` gives is one value.
     " group_concat_max_len=67108864"
 )
+# MySQL knows one limit for all connections that say nothing; MariaDB one for those with an open transaction.
+_ABANDONED_MYSQL = f", wait_timeout={ABANDONED_SECONDS}"
+_ABANDONED_MARIADB = f", idle_transaction_timeout={ABANDONED_SECONDS}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +50,17 @@ def parse_url(text: str) -> URL:
     """`mysql://user:password@host:3306/timer` as SQLAlchemy's URL. ValueError says what is wrong with it."""
     try:
         url = make_url(text.strip())
-    except ArgumentError as error:
-        raise ValueError("it must read mysql://user:password@host:3306/database") from error
+    except (ArgumentError, ValueError):
+        # Without the error's own text: what stands where the port should be may be a piece of a password.
+        raise ValueError(f"it must read {_FORM}") from None
     if url.drivername not in _SCHEMES:
         raise ValueError(f"it begins with {url.drivername}://; mysql:// or mariadb:// is needed")
     if not url.host or not url.database:
-        raise ValueError("it must name a host and a database: mysql://user:password@host:3306/database")
+        raise ValueError(f"it must name a host and a database: {_FORM}")
     unknown = set(url.query) - {"charset", "ssl_ca"}
     if unknown:
-        raise ValueError(f"it has the unknown option {sorted(unknown)[0]!r}; ssl_ca and charset are known")
+        # Unnamed, for the same reason.
+        raise ValueError("it has an option other than ssl_ca and charset; in a password, @ / ? are %40 %2F %3F")
     return url.set(drivername="mysql+aiomysql")
 
 
@@ -70,8 +77,8 @@ def open_engine(url: URL, pool: Pool) -> AsyncEngine:
         pool_size=pool.size,
         max_overflow=0,
         pool_timeout=pool.wait_seconds,
-        # An idle connection may have been closed by the server or a proxy in between (wait_timeout).
-        pool_recycle=300,
+        # The same few are used again and again, so that they do not idle for too long.
+        pool_use_lifo=True,
         pool_pre_ping=False,
         # Every transaction of ours ends in a commit or throws its connection away: no ROLLBACK to make sure.
         pool_reset_on_return=None,
@@ -81,13 +88,15 @@ def open_engine(url: URL, pool: Pool) -> AsyncEngine:
     return engine
 
 
-def open_shards(urls: Sequence[str], pool: Pool | None = None) -> Shards:
+def open_shards(urls: Sequence[str], pool: Pool | None = None, keyring: Keyring = NO_KEYS) -> Shards:
     """The servers of a `TIMER_DB_URL`, in order. ValueError for a URL that cannot be."""
-    return Shards([open_engine(parse_url(url), pool or Pool()) for url in urls])
+    return Shards([open_engine(parse_url(url), pool or Pool()) for url in urls], keyring)
 
 
 def _prepare_session(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
-    entry.info[OPENED_AT] = time.monotonic()
+    entry.info[ALIVE_AT] = time.monotonic()
+    driver = entry.driver_connection
+    assert driver is not None
     cursor = connection.cursor()
-    cursor.execute(_SESSION)
+    cursor.execute(_SESSION + (_ABANDONED_MARIADB if "MariaDB" in driver.get_server_info() else _ABANDONED_MYSQL))
     cursor.close()

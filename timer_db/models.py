@@ -103,6 +103,8 @@ timers = Table(
     Column("timeout_ms", INTEGER(unsigned=True), nullable=False),
     _word("on_unknown"),
     Column("on_failure_url", String(2083)),
+    # The id of the key with which body, headers and meta are sealed, as one value in `body`; null: they are not.
+    Column("sealed_with", VARCHAR(32, charset="ascii", collation="ascii_bin")),
     CheckConstraint(f"priority <= {PRIORITY_MAX}", name="priority"),
     CheckConstraint(f"due_at_us BETWEEN 0 AND {FOREVER_US}", name="due_at_us"),
     CheckConstraint(f"next_at_us BETWEEN 0 AND {FOREVER_US}", name="next_at_us"),
@@ -135,8 +137,8 @@ deferred_queue = Table(
     **_INNODB,
 )
 
-# One row per batch in a controller's hands: `entries` holds, for each timer, rank (2 bytes) and due_key (24).
-# A timer of it is done when `attempts` has a row of this controller and batch.
+# One row per batch in a controller's hands: `entries` holds, for each timer, rank (2 bytes) and due_key (24), in
+# the order in which they will be sent. One is done when `attempts` has a row of its timer, controller and batch.
 claim_batches = Table(
     "claim_batches",
     metadata,
@@ -144,6 +146,8 @@ claim_batches = Table(
     Column("number", INTEGER(unsigned=True), primary_key=True, autoincrement=False),
     _time("claimed_at_us"),
     Column("entries", MEDIUMBLOB, nullable=False),
+    # So many of the last entries were surely not sent; the others may have been.
+    Column("unsent", INTEGER(unsigned=True), nullable=False, server_default=text("0")),
     **_INNODB,
 )
 
@@ -247,6 +251,24 @@ routes = Table(
     Column("is_disabled", TINYINT(1), nullable=False, server_default=text("0")),
     _time("created_at_us"),
     Index("uq_routes_name", "name", unique=True),
+    **_INNODB,
+)
+
+# On the first server only. Rows are revoked, never deleted: once a key was made, calls without one are refused.
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", VARCHAR(8, charset="ascii", collation="ascii_bin"), primary_key=True),
+    Column("key_sha256", BINARY(32), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("scopes", VARCHAR(100, charset="ascii", collation="ascii_bin"), nullable=False),  # with commas
+    Column("collections", MEDIUMTEXT),  # JSON list of names; null: every collection
+    Column("rate_per_second", INTEGER(unsigned=True)),  # null: no limit
+    Column("burst", INTEGER(unsigned=True)),
+    _time("created_at_us"),
+    _time("last_used_at_us", nullable=True),
+    _time("revoked_at_us", nullable=True),
+    CheckConstraint("(rate_per_second IS NULL) = (burst IS NULL)", name="rate"),
     **_INNODB,
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from timer_db.encryption import Keyring, parse_keys
 from timer_db.engine import parse_url
 
 
@@ -26,6 +27,12 @@ class DatabaseSettings(BaseSettings):
         0.5, gt=0, description="The wait after the first failed try; it doubles, with jitter."
     )
     db_connect_wait_max_seconds: float = Field(5.0, gt=0, description="The longest wait between two tries.")
+    encryption_keys: str = Field(
+        "",
+        repr=False,
+        description="Keys for what timers carry, as id:base64 of 32 bytes, separated by commas: the first"
+        " encrypts, all decrypt. Without any, nothing is encrypted.",
+    )
 
     @field_validator("db_url")
     @classmethod
@@ -36,6 +43,17 @@ class DatabaseSettings(BaseSettings):
             except ValueError as error:
                 raise ValueError(f"database {number}: {error}") from None
         return value
+
+    @field_validator("encryption_keys")
+    @classmethod
+    def _keys_parse(cls, value: str) -> str:
+        parse_keys(value)
+        return value
+
+    @property
+    def keyring(self) -> Keyring:
+        """The encryption keys."""
+        return Keyring(parse_keys(self.encryption_keys))
 
     @property
     def db_urls(self) -> list[str]:

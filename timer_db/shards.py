@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from timer_db.domain.ids import SHARDS_MAX, shard_of
+from timer_db.encryption import NO_KEYS, Keyring
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,15 +19,17 @@ class Shard:
 
     number: int
     engine: AsyncEngine
+    keyring: Keyring = NO_KEYS
+    """What content is sealed with there."""
 
 
 class Shards:
     """All servers, in the order of `TIMER_DB_URL`; the position in that list is the shard's number."""
 
-    def __init__(self, engines: Sequence[AsyncEngine]) -> None:
+    def __init__(self, engines: Sequence[AsyncEngine], keyring: Keyring = NO_KEYS) -> None:
         if not 1 <= len(engines) <= SHARDS_MAX:
             raise ValueError(f"{len(engines)} database servers; 1 to {SHARDS_MAX} are possible")
-        self._shards = tuple(Shard(number, engine) for number, engine in enumerate(engines))
+        self._shards = tuple(Shard(number, engine, keyring) for number, engine in enumerate(engines))
 
     def __iter__(self) -> Iterator[Shard]:
         return iter(self._shards)

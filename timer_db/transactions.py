@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -28,10 +28,12 @@ class Connection:
     otherwise: its own execution costs some 80 µs a statement, more than many of them cost the server.
     """
 
-    __slots__ = ("_cursor",)
+    __slots__ = ("_cursor", "is_committed")
 
     def __init__(self, cursor: Any) -> None:
         self._cursor = cursor
+        self.is_committed = False
+        """Whether `write_last` has ended the transaction."""
 
     async def rows(self, sql: str, values: tuple[Any, ...] | None = None) -> list[tuple[Any, ...]]:
         """Read every row."""
@@ -51,6 +53,20 @@ class Connection:
             raise UnexpectedCount(sql, found, count)
         return found
 
+    async def write_last(self, writes: Sequence[tuple[str, int]]) -> None:
+        """The last statements of the transaction with their counts, and its COMMIT, in one piece: one wait for the
+        server instead of three.
+
+        Only for statements that write as many rows as were given or fail, such as plain inserts: a statement that
+        fails is the last that the server looks at, but another count than expected is seen after the COMMIT.
+        """
+        await self._cursor.execute(";".join([*[sql for sql, _ in writes], "COMMIT"]))
+        for sql, count in writes:
+            if self._cursor.rowcount != count:
+                raise UnexpectedCount(sql, int(self._cursor.rowcount), count)
+            await self._cursor.nextset()
+        self.is_committed = True
+
     async def insert(self, sql: str, values: tuple[Any, ...] | None = None) -> int:
         """Insert one row, and give the number that the server chose for it."""
         await self._cursor.execute(sql, values)
@@ -59,12 +75,19 @@ class Connection:
 
 Work = Callable[[Connection], Awaitable[Result]]
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 20.0
 """The longest that a transaction may take: else a connection whose packets are lost on the way would be waited for
 until the system gives it up, for hours."""
 
-OPENED_AT = "opened_at"
-"""Where a pooled connection notes when it was opened, in monotonic seconds."""
+ABANDONED_SECONDS = 5
+"""So long after the last statement of an open transaction the server gives it up, and its locks: a client that is
+frozen or cut off would keep them for hours, and nobody could take its claims over."""
+
+ALIVE_AT = "alive_at"
+"""Where a pooled connection notes when it was opened or did its last work, in monotonic seconds."""
+
+# MySQL gives up idle connections as well, so those are not used when they were idle for nearly as long.
+_IDLE_SECONDS_MAX = ABANDONED_SECONDS - 1
 
 _DEADLOCK = frozenset({ER.LOCK_DEADLOCK, ER.LOCK_WAIT_TIMEOUT})
 # The connection is gone, and so are probably those that were opened before.
@@ -151,8 +174,11 @@ async def _run_once(engine: AsyncEngine, work: Work[Result]) -> Result:
         driver = pooled.driver_connection
         assert driver is not None
         async with asyncio.timeout(PATIENCE_SECONDS):
-            result = await work(Connection(await driver.cursor()))
-            await driver.commit()
+            connection = Connection(await driver.cursor())
+            result = await work(connection)
+            if not connection.is_committed:
+                await driver.commit()
+        pooled.info[ALIVE_AT] = time.monotonic()
     except BaseException as error:
         # After any error the connection's state is not worth a guess; the server rolls back when it closes.
         await greenlet_spawn(pooled.invalidate)
@@ -171,7 +197,8 @@ async def _run_once(engine: AsyncEngine, work: Work[Result]) -> Result:
 async def _check_out(engine: AsyncEngine) -> PoolProxiedConnection:
     while True:
         pooled = await engine.raw_connection()
-        if pooled.info[OPENED_AT] > _lost_at.get(engine, 0.0):
+        alive_at = pooled.info[ALIVE_AT]
+        if alive_at > _lost_at.get(engine, 0.0) and time.monotonic() - alive_at < _IDLE_SECONDS_MAX:
             return pooled
         await greenlet_spawn(pooled.invalidate)
         pooled.close()

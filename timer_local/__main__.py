@@ -99,7 +99,10 @@ async def _migrate(url: str) -> None:
 
 
 def _programs(settings: LocalSettings, url: str) -> list[Part]:
-    environment = {"TIMER_DB_URL": url, "TIMER_EGRESS_ALLOW": settings.egress_allow}
+    environment = {"TIMER_EGRESS_ALLOW": settings.egress_allow}
+    if not settings.db_url:
+        # Else the parts read it where we did: there may be a TIMER_DB_URL_FILE instead.
+        environment["TIMER_DB_URL"] = url
     api = Program("the API", "timer_api", environment)
     return [
         api,

@@ -16,7 +16,7 @@ class LocalSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="TIMER_", frozen=True, extra="ignore")
 
     db_url: str | None = Field(
-        None, description="A database server of your own; without it, an embedded one is started."
+        None, repr=False, description="A database server of your own; without it, an embedded one is started."
     )
     data_dir: Path = Field(Path(".data"), description="Where the embedded database keeps its data.")
     embedded_engine: EngineKind | None = Field(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,11 +13,13 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import text
 
+from tests.db.scratch import scratch_database
 from tests.system import poll
 from timer_api.app import FrontDoor, create_app
 from timer_api.settings import ApiSettings
 from timer_db.embedded import EmbeddedServer
-from timer_db.engine import Pool, open_engine, parse_url
+from timer_db.engine import Engine, Pool, open_engine, parse_url
+from timer_db.schema import upgrade
 
 CountTimers = Callable[[], Awaitable[int]]
 
@@ -25,6 +28,20 @@ CountTimers = Callable[[], Awaitable[int]]
 def database_url(server: EmbeddedServer) -> str:
     """The URL of a database with tables. It fills up: tests here look at what they add."""
     return server.url
+
+
+@pytest.fixture(scope="package")
+def keys_url(server: EmbeddedServer) -> Iterator[str]:
+    """A database of their own for tests of API keys: once one is in it, nobody gets in without."""
+    with scratch_database(server.url) as url:
+        engine = open_engine(parse_url(url), Pool(size=2))
+        asyncio.run(_upgrade(engine))
+        yield url
+
+
+async def _upgrade(engine: Engine) -> None:
+    await upgrade(engine)
+    await engine.dispose()
 
 
 @asynccontextmanager
@@ -38,10 +55,12 @@ async def running(app: FrontDoor) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @asynccontextmanager
-async def ready(settings: ApiSettings) -> AsyncIterator[tuple[FrontDoor, httpx.AsyncClient]]:
+async def ready(
+    settings: ApiSettings, monotonic: Callable[[], float] = time.monotonic
+) -> AsyncIterator[tuple[FrontDoor, httpx.AsyncClient]]:
     """An application in touch with its database, and a client of it."""
     fatal: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    app = create_app(settings, fatal.set_result)
+    app = create_app(settings, fatal.set_result, monotonic)
     async with running(app) as client:
         reached = asyncio.create_task(app.service.reached.wait())
         either: set[asyncio.Future[Any]] = {reached, fatal}

@@ -12,7 +12,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -22,36 +21,14 @@ import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from commands import SmokeError, run, say
+from confinement import check_confinement
+
 PROJECT = f"timer-smoke-{os.getpid()}"
 RECEIVER_URL = "http://receiver:9000"
 LIMIT_SECONDS = 540
-
-
-class SmokeError(Exception):
-    """Something that should hold does not; the message is the one line that is shown."""
-
-
-def say(text: str) -> None:
-    sys.stdout.write(f"smoke: {text}\n")
-    sys.stdout.flush()
-
-
-def run(*command: str, timeout_seconds: float = 120, env: dict[str, str] | None = None) -> str:
-    try:
-        done = subprocess.run(
-            command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=timeout_seconds, check=False
-        )
-    except FileNotFoundError:
-        raise SmokeError(f"{command[0]} is missing") from None
-    except subprocess.TimeoutExpired:
-        raise SmokeError(f"{' '.join(command)}: no end after {timeout_seconds:g} s") from None
-    if done.returncode:
-        raise SmokeError(f"{' '.join(command)}: {(done.stderr or done.stdout).strip()[-600:]}")
-    return done.stdout.strip()
 
 
 def wait_for(what: str, is_true: Callable[[], object], timeout_seconds: float) -> float:
@@ -190,6 +167,14 @@ def check_repeats_are_marked(calls: list[dict[str, Any]]) -> int:
     return len(calls) - len({call["path"] for call in calls})
 
 
+def say_memory(system: System) -> None:
+    """What each container uses at the end, for whoever sets the limits."""
+    for service in ("timer-api", "timer-controller", "timer-db"):
+        for container in system.containers(service):
+            used = run("docker", "stats", "--no-stream", "--format", "{{.MemUsage}}", container)
+            say(f"memory of {service}: {used}")
+
+
 def calm(system: System) -> None:
     ids = system.create("calm", 300, 3)
     wait_for("300 timers are called", lambda: len(system.called_ids("calm")) == 300, 30)
@@ -306,6 +291,7 @@ def main() -> int:
             say(f"project {PROJECT} is up at {system.api_url}")
             if b"swagger" not in http("GET", f"{system.api_url}/docs").lower():
                 raise SmokeError("no Swagger UI at /docs")
+            check_confinement(system.containers)
             calm(system)
             creator = Creator(system.api_url)
             creator.start()
@@ -319,6 +305,7 @@ def main() -> int:
             wait_for("all timers made meanwhile are called", lambda: made <= system.called_ids("steady"), 60)
             steady = [call for call in system.calls() if call["path"].startswith("/steady/")]
             repeats = check_repeats_are_marked(steady)
+            say_memory(system)
             say(f"meanwhile: {len(made)} made singly, {repeats} marked repeats, {creator.refused} refusals")
     except (SmokeError, urllib.error.URLError, TimeoutError) as fault:
         say(f"FAILED: {fault}")

@@ -26,7 +26,7 @@ async def _claim(claimer: Hand, controller_id: int, number: int, limit: int) -> 
     entries = [QueueEntry(RANK, bytes(row[0])) for row in rows]
     if entries:
         assert await claimer.write(queue.remove(RANK, [e.due_key for e in entries])) == len(entries)
-        assert await claimer.write(claims.hold(controller_id, number, pack(entries))) == 1
+        assert await claimer.write(claims.hold(controller_id, number, pack(entries), 0)) == 1
     return entries
 
 
@@ -142,7 +142,7 @@ async def test_batches_of_two_controllers_are_worked_on_side_by_side(desk: Desk,
     async with hand(desk) as writer:
         for number in range(batches):
             for controller in (one, two):
-                await writer.write(claims.hold(controller, number, pack(entries_of(new_timers(1)))))
+                await writer.write(claims.hold(controller, number, pack(entries_of(new_timers(1))), 0))
         await writer.write("COMMIT")
     await desk.rows("ANALYZE TABLE claim_batches")
     numbers = range(batches)
@@ -150,7 +150,7 @@ async def test_batches_of_two_controllers_are_worked_on_side_by_side(desk: Desk,
         for writer, controller in ((first, one), (second, two)):
             assert len(await writer.rows(claims.lock(controller, numbers))) == batches
         for writer, controller in ((first, one), (second, two)):
-            assert await writer.write(claims.rewrite(controller, 0, b"x" * 26)) == 1
+            assert await writer.write(claims.rewrite(controller, 0, b"x" * 26, 0)) == 1
             assert await writer.write(claims.drop(controller, numbers)) == batches
 
 

@@ -104,9 +104,10 @@ class Desk:
         limit: int = claiming.BATCH_MAX,
         horizon_us: int = LATER_US,
         behind: Mapping[int, bytes] | None = None,
+        plan: claiming.Plan = claiming.all_at_once,
     ) -> list[QueueEntry]:
         """As the claimer does; gives the places."""
-        return (await self.claim_whole(controller_id, number, limit, horizon_us, behind)).entries
+        return (await self.claim_whole(controller_id, number, limit, horizon_us, behind, plan)).entries
 
     async def claim_whole(
         self,
@@ -115,6 +116,7 @@ class Desk:
         limit: int = claiming.BATCH_MAX,
         horizon_us: int = LATER_US,
         behind: Mapping[int, bytes] | None = None,
+        plan: claiming.Plan = claiming.all_at_once,
     ) -> claiming.Taken:
         """The same with what was asked for."""
         firsts = await claiming.first_entries(self.engine, {})
@@ -127,6 +129,7 @@ class Desk:
             behind=behind or {},
             horizon_us=horizon_us,
             limit=limit,
+            plan=plan,
         )
 
     async def take(self, controller_id: int, number: int = 1, *, limit: int = claiming.BATCH_MAX) -> list[Claim]:
@@ -236,6 +239,11 @@ class Desk:
         """Every batch by controller and number."""
         rows = await self.rows("SELECT controller_id, number, entries FROM claim_batches")
         return {(controller_id, number): unpack(bytes(entries)) for controller_id, number, entries in rows}
+
+    async def unsent(self, controller_id: int) -> dict[int, int]:
+        """By batch, how many of its last claims are known as unsent."""
+        rows = await self.rows(f"SELECT number, unsent FROM claim_batches WHERE controller_id = {controller_id}")
+        return {int(number): int(unsent) for number, unsent in rows}
 
     async def silence(self, controller_id: int, *, seconds: float) -> None:
         """Set its last beat back."""

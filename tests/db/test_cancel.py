@@ -12,6 +12,7 @@ from timer_db.domain.errors import NotCancellable, TimerNotFound
 from timer_db.domain.ids import new_id
 from timer_db.domain.states import Outcome, TimerState
 from timer_db.domain.timer import Timer
+from timer_db.encryption import Keyring
 from timer_db.operations import cancel as module
 from timer_db.operations.cancel import cancel
 from timer_db.transactions import Connection
@@ -76,12 +77,12 @@ async def test_claimed_and_given_back_in_the_meantime(desk: Desk, monkeypatch: p
     controller = await desk.join()
     read, looks = module._read, 0
 
-    async def disturbed(connection: Connection, timer_id: UUID) -> Timer:
+    async def disturbed(connection: Connection, timer_id: UUID, keyring: Keyring) -> Timer:
         nonlocal looks
         looks += 1
         if looks == 2:
             await desk.give_back(controller, 1, entries_of([timer]), is_done=True)
-        found = await read(connection, timer_id)
+        found = await read(connection, timer_id, keyring)
         if looks == 1:
             await desk.claim(controller, 1)
         return found

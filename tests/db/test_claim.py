@@ -192,9 +192,9 @@ async def test_adopt_reads_a_batch_back(desk: Desk) -> None:
     await desk.add(*new_timers(3))
     controller, other = await desk.join(), await desk.join()
     entries = await desk.claim(controller, 5)
-    assert await claiming.adopt(desk.engine, controller, 5) == entries
-    assert await claiming.adopt(desk.engine, controller, 4) == []
-    assert await claiming.adopt(desk.engine, other, 5) == []
+    assert await claiming.adopt(desk.engine, controller, 5) == (entries, 0)
+    assert await claiming.adopt(desk.engine, controller, 4) == ([], 0)
+    assert await claiming.adopt(desk.engine, other, 5) == ([], 0)
 
 
 async def test_load_gives_what_was_asked_in_the_order_of_the_claim(desk: Desk) -> None:

@@ -16,13 +16,21 @@ from tests.db.desk import SECOND_US, Desk, entries_of, finished, new_timer
 from timer_controller.claimer import AHEAD_SECONDS, SWEEP_SECONDS, Claimer
 from timer_controller.hands import Hands
 from timer_controller.lease import Lease
+from timer_controller.shelf import Shelf
 from timer_db.clock import DatabaseClock
 from timer_db.domain.claim import Claim
 from timer_db.domain.queue_entry import PRIORITY_MAX, QueueEntry
+from timer_db.operations.claim import all_at_once
 from timer_db.operations.watch import look
 from timer_db.statements import queue
 
 POLL_SECONDS = 0.5
+
+
+class NothingWaits(Shelf):
+    """Passes on what is claimed: `test_shelf` is about what waits."""
+
+    plan = staticmethod(all_at_once)
 
 
 @dataclass
@@ -39,6 +47,13 @@ class Rig:
         self.lease = Lease(5.0, lambda: 0.0)
         self.lease.renew(0.0)
         self.controller = await self.desk.join()
+        self.shelf = NothingWaits(
+            self.desk.engine,
+            self.controller,
+            clock=self.clock,
+            ahead=lambda: 0,
+            on_released=self.claimed.extend,
+        )
         self.claimer = Claimer(
             self.desk.engine,
             self.controller,
@@ -46,7 +61,8 @@ class Rig:
             lease=self.lease,
             hands=self.hands,
             poll_seconds=POLL_SECONDS,
-            on_claimed=self.claimed.extend,
+            shelf=self.shelf,
+            on_claimed=lambda: None,
             monotonic=lambda: self.now,
         )
         await look(self.desk.engine, self.clock)
@@ -176,7 +192,7 @@ async def test_a_sweep_takes_a_twentieth_of_the_time(rig: Rig) -> None:
         rig.claimed.extend(claims)
         rig.now += 1.0
 
-    rig.claimer._on_claimed = take_a_second
+    rig.shelf._on_released = take_a_second
     assert await rig.poll() == old
     await rig.put_back(old)
     rig.claimer.expect_stragglers()

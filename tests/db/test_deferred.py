@@ -12,6 +12,7 @@ from timer_db.domain.destination import KEY_BYTES, key_of
 from timer_db.domain.errors import Fenced, NotCancellable
 from timer_db.domain.states import TimerState
 from timer_db.domain.timer import Timer
+from timer_db.encryption import Keyring
 from timer_db.operations import cancel as cancelling
 from timer_db.operations import deferred
 from timer_db.operations.cancel import cancel
@@ -70,7 +71,7 @@ async def test_each_receiver_by_itself(desk: Desk) -> None:
 async def test_nothing_to_take_makes_no_batch(desk: Desk) -> None:
     controller = await desk.join()
     assert await desk.reclaim(controller, 1, SLOW) == []
-    assert await adopt(desk.engine, controller, 1) == []
+    assert await adopt(desk.engine, controller, 1) == ([], 0)
     assert await desk.in_hand() == {}
 
 
@@ -186,9 +187,9 @@ async def test_one_that_moves_under_a_cancel_is_cancelled_all_the_same(
         await desk.defer_all(controller, 1, SLOW)
     read, moved = cancelling._read, False
 
-    async def disturbed(connection: Connection, timer_id: UUID) -> Timer:
+    async def disturbed(connection: Connection, timer_id: UUID, keyring: Keyring) -> Timer:
         nonlocal moved
-        found = await read(connection, timer_id)
+        found = await read(connection, timer_id, keyring)
         if not moved:
             moved = True
             if moves_to == "backlog":

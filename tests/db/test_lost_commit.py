@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from tests.db.desk import NOON_US, SECOND_US, Desk, entries_of, finished, new_timer, new_timers, retried
-from tests.db.proxy import Proxy, When
+from tests.db.proxy import CUTS, Proxy, When
 from tests.system import poll
 from timer_db.clock import DatabaseClock
 from timer_db.domain.claim import Claim, Returned
@@ -21,7 +21,7 @@ from timer_db.domain.states import Outcome, TimerState
 from timer_db.domain.timer import Timer
 from timer_db.engine import Pool, open_shards
 from timer_db.operations.cancel import cancel
-from timer_db.operations.claim import adopt
+from timer_db.operations.claim import adopt, release
 from timer_db.operations.finish import Written, finish
 from timer_db.operations.membership import beat
 from timer_db.operations.schedule import Scheduled, schedule
@@ -73,7 +73,7 @@ async def line(database_url: str, desk: Desk) -> AsyncIterator[Line]:
         await far.close()
 
 
-@pytest.fixture(params=list(When), ids=lambda when: when.name)
+@pytest.fixture(params=CUTS, ids=lambda when: when.name)
 def when(request: pytest.FixtureRequest) -> When:
     """Each way to lose a connection."""
     found: When = request.param
@@ -111,7 +111,7 @@ async def test_claim(line: Line, when: When) -> None:
     controller = await line.near.join()
     await line.break_at(when, b"INSERT INTO claim_batches", line.far.claim(controller, 1))
 
-    adopted = await line.repeat(when, adopt(line.far.engine, controller, 1))
+    adopted, _ = await line.repeat(when, adopt(line.far.engine, controller, 1))
 
     if when is When.before:
         assert adopted == []
@@ -198,7 +198,7 @@ async def test_a_claim_from_a_backlog(line: Line, when: When) -> None:
     await line.near.defer_all(controller, 1, SLOW)
     await line.break_at(when, b"INSERT INTO claim_batches", line.far.reclaim(controller, 2, SLOW))
 
-    adopted = await line.repeat(when, adopt(line.far.engine, controller, 2))
+    adopted, _ = await line.repeat(when, adopt(line.far.engine, controller, 2))
 
     if when is When.before:
         assert adopted == []
@@ -225,24 +225,19 @@ async def test_cancel(line: Line, when: When) -> None:
     assert await line.near.count("endings") == 1
 
 
+async def test_release(line: Line, when: When) -> None:
+    await line.near.add(*new_timers(5))
+    controller = await line.near.join()
+    await line.near.claim(controller, 1, plan=lambda entries: (entries, 4))
+    await line.break_at(when, b"UPDATE claim_batches", release(line.far.engine, controller, {1: 2}))
+    await line.repeat(when, release(line.far.engine, controller, {1: 2}))
+    assert await line.near.unsent(controller) == {1: 2}
+
+
 async def test_beat(line: Line, when: When) -> None:
     controller = await line.near.join()
     await line.break_at(when, b"UPDATE controllers", beat(line.far.engine, controller, DatabaseClock()))
     await line.repeat(when, beat(line.far.engine, controller, DatabaseClock()))
-
-
-@pytest.mark.parametrize(
-    "statement", [b"INSERT INTO timers", b"INSERT INTO due_queue"], ids=lambda statement: statement.decode()
-)
-@pytest.mark.parametrize("moment", [When.before, When.after], ids=lambda moment: moment.name)
-async def test_half_of_a_create(line: Line, moment: When, statement: bytes) -> None:
-    """Lost in the middle: nothing of it is there, and the repeat does it all."""
-    timers = new_timers(3)
-    line.proxy.cut(moment, statement)
-    with pytest.raises(DatabaseUnavailable):
-        await schedule(line.far.shards, timers)
-    await schedule(line.far.shards, timers)
-    assert await line.near.queued() == entries_of(timers)
 
 
 async def test_a_broken_connection_is_not_used_again(line: Line) -> None:

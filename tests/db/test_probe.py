@@ -15,7 +15,7 @@ from tests.db.desk import Desk
 from tests.db.scratch import scratch_database
 from timer_db import schema, transactions
 from timer_db.domain.errors import DatabaseUnavailable, DatabaseUnfit
-from timer_db.embedded import EmbeddedServer
+from timer_db.embedded import EmbeddedServer, EngineKind
 from timer_db.engine import Pool, open_engine, parse_url
 from timer_db.operations import doctor, probe
 
@@ -106,6 +106,16 @@ async def test_a_setting_that_endangers_timers_is_warned_about(
     assert advice in warning
     assert report.faults == [warning]
     assert report.version[0].isdigit()
+
+
+async def test_mysql_without_log_writer_threads_is_warned_about(server: EmbeddedServer, desk: Desk) -> None:
+    if server.engine.kind is EngineKind.mariadb:
+        pytest.skip("MariaDB has no such threads")
+    with _global(server, "innodb_log_writer_threads", 0):
+        [warning] = await probe.check(desk.engine)
+    assert warning.startswith("innodb_log_writer_threads is OFF")
+    assert "Set it to ON" in warning
+    assert await probe.check(desk.engine) == []
 
 
 async def test_the_doctor_finds_missing_tables(server: EmbeddedServer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import fields
 from typing import Any
@@ -9,10 +10,12 @@ from uuid import UUID
 
 import pytest
 import pytest_asyncio
-from pymysql.err import MySQLError
+from pymysql.err import IntegrityError, MySQLError
 
+from tests.db import wire
 from tests.db.desk import NOON_US, SECOND_US, Desk, entries_of, finished, new_timer, new_timers, retried
 from timer_db.domain.backoff import RetryPolicy
+from timer_db.domain.errors import UnexpectedCount
 from timer_db.domain.ids import new_id, shard_of
 from timer_db.domain.queue_entry import entry_of
 from timer_db.domain.states import OnUnknown, TimerState
@@ -22,7 +25,7 @@ from timer_db.operations.cancel import cancel
 from timer_db.operations.rows import timer_of
 from timer_db.operations.schedule import Scheduled, choose_id, choose_ids, schedule
 from timer_db.shards import Shards
-from timer_db.statements import reading
+from timer_db.statements import queue, reading
 
 
 def _timer(result: object) -> Timer:
@@ -180,3 +183,20 @@ async def test_ids_for_many_go_to_few_servers() -> None:
         assert name is None or number == shards.for_name("default", name).number
     unnamed = [timer_id for timer_id, name in zip(chosen, names, strict=True) if name is None]
     assert unnamed == sorted(set(unnamed))
+
+
+async def test_nothing_is_stored_when_the_second_of_the_statements_sent_together_fails(desk: Desk) -> None:
+    timers = new_timers(3)
+    places = entries_of(timers)
+    await desk.write(queue.put(places[2:]))
+    with pytest.raises(IntegrityError):
+        await schedule(desk.shards, timers)
+    assert await desk.count("timers") == 0
+    assert await desk.queued() == places[2:]
+
+
+async def test_another_count_than_expected_is_no_silence(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = "DELETE FROM due_queue WHERE 1 = 0"
+    wire.rewrite(monkeypatch, lambda sql: re.sub("INSERT INTO due_queue.*?;", f"{nothing};", sql))
+    with pytest.raises(UnexpectedCount, match="0 rows instead of 3"):
+        await schedule(desk.shards, new_timers(3))

@@ -46,11 +46,16 @@ def count_gave_way(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 def count_commits(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Counts, from now on, under `commits`."""
     counts: Counter[str] = Counter()
-    commit = aiomysql.Connection.commit
+    commit, execute = aiomysql.Connection.commit, aiomysql.Cursor.execute
 
     async def noted(connection: aiomysql.Connection) -> None:
         counts["commits"] += 1
         await commit(connection)
 
+    async def noted_at_the_end(cursor: aiomysql.Cursor, sql: str, values: Any = None) -> int:
+        counts["commits"] += sql.endswith(";COMMIT")
+        return int(await execute(cursor, sql, values))
+
     monkeypatch.setattr(aiomysql.Connection, "commit", noted)
+    monkeypatch.setattr(aiomysql.Cursor, "execute", noted_at_the_end)
     return counts

@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
 from tests.docs.pages import README, ROOT, SETTINGS, rows, section
+from timer_db.configuration import secrets_of
 
 PACKAGES = ("timer_db", "timer_api", "timer_controller", "timer_local")
 COMPOSE_FILE = ROOT / "docker-compose.yml"
@@ -106,6 +107,13 @@ def test_defaults_and_ranges_are_those_of_the_code(package: str) -> None:
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_setting_says_what_it_means(package: str) -> None:
     assert [name for name, cells in _documented(package).items() if not cells[2]] == []
+
+
+def test_every_secret_can_be_a_file_and_is_listed() -> None:
+    table = rows(section(SETTINGS.read_text(), "Secrets in files"))
+    listed = {cells[0].strip("`"): cells[1].strip("`") for cells in table}
+    secrets = {name for kind in CLASSES.values() for name in secrets_of(kind).values()}
+    assert listed == {name: f"{name}_FILE" for name in secrets}
 
 
 def test_the_readme_tells_the_same_defaults() -> None:

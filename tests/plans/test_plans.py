@@ -181,7 +181,8 @@ def test_claim_batches_are_found_by_key(planner: Planner) -> None:
         claims.lock(1, [1, 2, 3]),
         claims.look(1, 1),
         claims.lock_first_of(1),
-        claims.rewrite(1, 1, b"x"),
+        claims.rewrite(1, 1, b"x", 0),
+        claims.release(1, {1: 5, 2: 0}),
         claims.drop(1, [1, 2]),
     ):
         step = _only(planner.explain(statement), "claim_batches")
@@ -191,7 +192,7 @@ def test_claim_batches_are_found_by_key(planner: Planner) -> None:
 
 
 def test_holding_a_batch_looks_one_member_up(planner: Planner) -> None:
-    [member] = [step for step in planner.explain(claims.hold(1, 99, b"x")) if step.table == "controllers"]
+    [member] = [step for step in planner.explain(claims.hold(1, 99, b"x", 0)) if step.table == "controllers"]
     assert (member.access, member.key) == ("const", "PRIMARY")
 
 

@@ -14,7 +14,8 @@ import pytest_asyncio
 import uvloop
 
 from tests.sender.certificates import Authority
-from tests.sender.hostile import Receiver, Script, TlsReceiver, TlsScript
+from tests.sender.hostile import Receiver, TlsReceiver, TlsScript
+from timer_controller.egress import EgressGuard, parse_ranges
 from timer_controller.sender.general import HttpxSender
 from timer_controller.sender.http1 import Http1Sender
 from timer_controller.sender.protocol import Call, Result, Sender
@@ -28,10 +29,14 @@ class Kind(StrEnum):
 
 
 MakeSender = Callable[..., Sender]
-Receive = Callable[[Script], Awaitable[Receiver]]
+MakeHttp1 = Callable[..., Http1Sender]
+Receive = Callable[..., Awaitable[Receiver]]
 ReceiveTls = Callable[[TlsScript, ssl.SSLContext], Awaitable[TlsReceiver]]
 Post = Callable[..., Awaitable[Result]]
 T = TypeVar("T")
+
+LOOPBACK = EgressGuard(parse_ranges("127.0.0.0/8,::1/128"))
+"""Lets receivers of this suite be called; what it refuses is shown by test_egress*.py."""
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -55,18 +60,22 @@ async def make_sender(kind: Kind, authority: Authority) -> AsyncIterator[MakeSen
     """Senders of this kind; closed at the end of the test."""
     made: list[Sender] = []
 
-    def make(*, connections: int = 10, connect_timeout_seconds: float = 5.0) -> Sender:
+    def make(
+        *, connections: int = 10, connect_timeout_seconds: float = 5.0, guard: EgressGuard = LOOPBACK
+    ) -> Sender:
         trusting = authority.trusting()
         sender: Sender
         match kind:
             case Kind.http1:
                 sender = Http1Sender(
+                    guard=guard,
                     max_connections_per_destination=connections,
                     connect_timeout_seconds=connect_timeout_seconds,
                     ssl_context=trusting,
                 )
             case Kind.httpx:
                 sender = HttpxSender(
+                    guard=guard,
                     max_connections=connections,
                     connect_timeout_seconds=connect_timeout_seconds,
                     ssl_context=trusting,
@@ -77,6 +86,19 @@ async def make_sender(kind: Kind, authority: Authority) -> AsyncIterator[MakeSen
     yield make
     for sender in made:
         await sender.aclose()
+
+
+@pytest_asyncio.fixture
+async def make_http1() -> AsyncIterator[MakeHttp1]:
+    """Senders with settings of the test's choice."""
+    async with AsyncExitStack() as stack:
+
+        def make(**settings: object) -> Http1Sender:
+            sender = Http1Sender(**{"guard": LOOPBACK, "max_connections_per_destination": 10, **settings})  # type: ignore[arg-type]
+            stack.push_async_callback(sender.aclose)
+            return sender
+
+        yield make
 
 
 @pytest_asyncio.fixture
@@ -97,9 +119,9 @@ async def post(sender: Sender) -> Post:
 
 @pytest_asyncio.fixture
 async def receive() -> AsyncIterator[Receive]:
-    """Starts receivers; they end with the test."""
+    """Starts receivers (script, host, port); they end with the test."""
     async with AsyncExitStack() as stack:
-        yield lambda script: stack.enter_async_context(Receiver(script))
+        yield lambda script, *where: stack.enter_async_context(Receiver(script, *where))
 
 
 @pytest_asyncio.fixture

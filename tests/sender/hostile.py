@@ -36,6 +36,30 @@ def black_hole(host: str, port: int = 0) -> Iterator[int]:
         raise AssertionError("the queue did not fill up")
 
 
+class Bystander:
+    """Listens where nobody may come. A connection would be seen at once: on one machine it waits to be accepted
+    before the one who connects knows that it stands."""
+
+    def __init__(self, host: str, port: int) -> None:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._listener = socket.create_server((host, port), family=family)
+        self._listener.setblocking(False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+
+    def saw_nobody(self) -> bool:
+        """Whether nobody has connected so far."""
+        try:
+            self._listener.accept()[0].close()
+        except BlockingIOError:
+            return True
+        return False
+
+
 class Gone(Exception):
     """The sender ended the connection."""
 
@@ -181,17 +205,24 @@ Script = Callable[[PlainPeer], Awaitable[None]]
 TlsScript = Callable[[TlsPeer], Awaitable[None]]
 
 
+async def answer_all(peer: PlainPeer) -> None:
+    """A receiver that behaves."""
+    while True:
+        await peer.request()
+        await peer.send(OK)
+
+
 class Receiver:
     """Listens on loopback and lets `script` deal with each connection; when it returns, the connection is closed.
 
     A script that fails makes the test fail. One that waits for ever is ended with the test.
     """
 
-    def __init__(self, script: Script, host: str = "127.0.0.1") -> None:
+    def __init__(self, script: Script, host: str = "127.0.0.1", port: int = 0) -> None:
         self.accepted = 0
         self._script = script
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._listener = socket.create_server((host, 0), family=family, backlog=512)
+        self._listener = socket.create_server((host, port), family=family, backlog=512)
         self._listener.setblocking(False)
         self.port: int = self._listener.getsockname()[1]
         self.url = f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"

@@ -5,43 +5,21 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack
-from ipaddress import IPv4Address, ip_address
+from collections.abc import Callable, Sequence
+from ipaddress import ip_address
 
 import pytest
-import pytest_asyncio
 
-from tests.sender.conftest import Receive, call, soon
-from tests.sender.hostile import OK, PlainPeer, black_hole
-from timer_controller.sender.http1 import Address, Http1Sender
+from tests.sender.conftest import LOOPBACK, MakeHttp1, Receive, call, soon
+from tests.sender.hostile import OK, PlainPeer, answer_all, black_hole
+from timer_controller.sender.http1 import Http1Sender
 from timer_controller.sender.protocol import Result
 from timer_controller.sender.target import parse_destination
+from timer_controller.special_addresses import Address
 from timer_db.domain.states import Outcome
 
 HERE = ip_address("127.0.0.1")
 ELSEWHERE = ip_address("127.0.0.2")
-MakeHttp1 = Callable[..., Http1Sender]
-
-
-@pytest_asyncio.fixture
-async def make_http1() -> AsyncIterator[MakeHttp1]:
-    """Senders with settings of the test's choice."""
-    async with AsyncExitStack() as stack:
-
-        def make(**settings: object) -> Http1Sender:
-            sender = Http1Sender(max_connections_per_destination=10, **settings)  # type: ignore[arg-type]
-            stack.push_async_callback(sender.aclose)
-            return sender
-
-        yield make
-
-
-async def answer_all(peer: PlainPeer) -> None:
-    """A receiver that behaves."""
-    while True:
-        await peer.request()
-        await peer.send(OK)
 
 
 class LookUp:
@@ -124,54 +102,6 @@ async def test_a_black_hole_leaves_time_for_the_next_address(make_http1: MakeHtt
         sender = make_http1(look_up=LookUp(ELSEWHERE, HERE), connect_timeout_seconds=0.4)
         result = await sender.send(call(f"http://two.test:{receiver.port}/"), lambda: True)
     assert result.outcome is Outcome.delivered, result.reason
-
-
-class Guard:
-    """Lets nothing through but `allowed`."""
-
-    def __init__(self, *allowed: Address) -> None:
-        self.allowed = allowed
-        self.asked: list[Address] = []
-
-    def __call__(self, address: Address) -> str | None:
-        self.asked.append(address)
-        return None if address in self.allowed else f"{address} is not allowed here"
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "some.test"])
-async def test_an_address_that_is_not_permitted(host: str, make_http1: MakeHttp1, receive: Receive) -> None:
-    guard, receiver = Guard(), await receive(answer_all)
-    sender = make_http1(permit_address=guard, look_up=LookUp(HERE))
-    result = await sender.send(call(f"http://{host}:{receiver.port}/"), lambda: True)
-    assert (result.outcome, result.reason) == (Outcome.not_sent, "127.0.0.1 is not allowed here")
-    assert result.forbidden
-    assert receiver.accepted == 0
-
-
-async def test_only_permitted_addresses_are_connected_to(make_http1: MakeHttp1, receive: Receive) -> None:
-    receiver = await receive(answer_all)
-    guard = Guard(HERE)
-    sender = make_http1(permit_address=guard, look_up=LookUp(ELSEWHERE, HERE))
-    result = await sender.send(call(f"http://some.test:{receiver.port}/"), lambda: True)
-    assert result.outcome is Outcome.delivered
-    assert guard.asked == [ELSEWHERE, HERE]
-
-
-@pytest.mark.parametrize(
-    ("host", "seen"),
-    [
-        ("[::ffff:127.0.0.1]", "127.0.0.1"),
-        ("2130706433", "127.0.0.1"),
-        ("127.1", "127.0.0.1"),
-        ("0x7f.1", "127.0.0.1"),
-        ("[::ffff:7f00:1]", "127.0.0.1"),
-    ],
-)
-async def test_a_disguised_address_is_seen_through(host: str, seen: str, make_http1: MakeHttp1) -> None:
-    guard = Guard()
-    sender = make_http1(permit_address=guard)
-    assert (await sender.send(call(f"http://{host}:9/"), lambda: True)).outcome is Outcome.not_sent
-    assert guard.asked == [IPv4Address(seen)]
 
 
 async def test_connections_that_rest_too_long_are_closed(make_http1: MakeHttp1, receive: Receive) -> None:
@@ -282,7 +212,7 @@ async def test_closing_ends_every_connection(receive: Receive) -> None:
         ended.set()
 
     receiver = await receive(script)
-    sender = Http1Sender(max_connections_per_destination=10)
+    sender = Http1Sender(guard=LOOPBACK, max_connections_per_destination=10)
     await sender.send(call(receiver.url), lambda: True)
     async with asyncio.timeout(1.0):  # later, it would be cut off
         await sender.aclose()

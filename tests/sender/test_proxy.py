@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.sender.certificates import Authority
-from tests.sender.conftest import Receive, ReceiveTls, call
+from tests.sender.conftest import LOOPBACK, Receive, ReceiveTls, call
 from tests.sender.hostile import OK, Gone, PlainPeer, TlsPeer
 from timer_controller.sender.general import HttpxSender
 from timer_controller.sender.protocol import Result
@@ -18,7 +18,7 @@ from timer_db.domain.states import Outcome
 
 async def send(proxy: str, url: str, may_send: Callable[[], bool], authority: Authority) -> Result:
     """One call through `proxy`."""
-    sender = HttpxSender(max_connections=2, proxy=proxy, ssl_context=authority.trusting())
+    sender = HttpxSender(guard=LOOPBACK, max_connections=2, proxy=proxy, ssl_context=authority.trusting())
     try:
         return await sender.send(call(url), may_send)
     finally:
@@ -109,4 +109,4 @@ async def test_a_proxy_that_opens_no_tunnel(answer: bytes, receive: Receive, aut
 
 def test_a_proxy_must_be_a_url() -> None:
     with pytest.raises(UrlRefused):
-        HttpxSender(max_connections=2, proxy="socks5://127.0.0.1:1080")
+        HttpxSender(guard=LOOPBACK, max_connections=2, proxy="socks5://127.0.0.1:1080")

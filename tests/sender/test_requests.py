@@ -155,10 +155,10 @@ async def test_a_large_body_arrives_whole(sender: Sender, receive: Receive) -> N
         ("POST", "http://127.0.0.1:0/"),
         ("POST", "http://127.0.0.1:x/"),
         ("POST", "http://xn--a\N{SNOWMAN}\u2009.example/"),
-        ("CONNECT", "http://127.0.0.1:1/"),
-        ("BAD METHOD", "http://127.0.0.1:1/"),
-        ("", "http://127.0.0.1:1/"),
-        ("POST\r\nX: y", "http://127.0.0.1:1/"),
+        ("CONNECT", "http://127.0.0.1:8080/"),
+        ("BAD METHOD", "http://127.0.0.1:8080/"),
+        ("", "http://127.0.0.1:8080/"),
+        ("POST\r\nX: y", "http://127.0.0.1:8080/"),
     ],
 )
 async def test_what_cannot_be_called_is_not_sent(method: str, url: str, sender: Sender) -> None:

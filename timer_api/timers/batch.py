@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
 
 from starlette.types import Receive, Scope, Send
 
 from timer_api import json_body
-from timer_api.errors import RETRY_AFTER_SECONDS, Kind, Problem
+from timer_api.api_keys.caller import Caller
+from timer_api.errors import RETRY_AFTER_SECONDS
 from timer_api.service import Service
 from timer_api.timers import batch_body
 from timer_api.timers.batch_work import CHUNK_BYTES, PATH, BatchWork
@@ -19,10 +19,10 @@ __all__ = ["PATH", "handle"]
 log = logging.getLogger(__name__)
 
 _PATIENCE_SECONDS = 60
-"""For a client to send its body, and again to take its answer: it holds room that others wait for."""
+"""For a client to take its answer: it holds room that others wait for."""
 
 
-async def handle(service: Service, scope: Scope, receive: Receive, send: Send) -> None:
+async def handle(service: Service, caller: Caller, scope: Scope, receive: Receive, send: Send) -> None:
     """Make the timers that the request asks for, and answer.
 
     Raises Problem, before anything is sent, when the request as a whole is refused.
@@ -31,22 +31,14 @@ async def handle(service: Service, scope: Scope, receive: Receive, send: Send) -
     json_body.check_media_type(headers)
     limit_bytes = service.settings.api_batch_body_bytes
     with service.admission.enter(min(json_body.announced_bytes(headers, limit_bytes), limit_bytes)):
-        raw = await _arrived(json_body.read(headers, receive, limit_bytes))
+        raw = await json_body.read(headers, receive, limit_bytes)
         async with service.admission.work:
             items = await batch_body.read(raw, min(service.settings.api_body_bytes, CHUNK_BYTES))
-            work = BatchWork(service, items)
+            caller.charge(len(items.values), taken=1)
+            work = BatchWork(service, caller, items)
             del raw
             await work.make()
         await _send(work, send)
-
-
-async def _arrived(reading: Awaitable[bytes]) -> bytes:
-    try:
-        async with asyncio.timeout(_PATIENCE_SECONDS):
-            return await reading
-    except TimeoutError:
-        detail = f"the body did not arrive within {_PATIENCE_SECONDS} seconds"
-        raise Problem(Kind.request_timeout, detail, headers={"Connection": "close"}) from None
 
 
 async def _send(work: BatchWork, send: Send) -> None:

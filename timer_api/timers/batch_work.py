@@ -16,6 +16,7 @@ from uuid import UUID
 import orjson
 
 from timer_api import json_value
+from timer_api.api_keys.caller import Caller
 from timer_api.errors import FieldError, Kind, Problem, from_error, internal, invalid
 from timer_api.intake import LineFull, Stored
 from timer_api.service import Service
@@ -47,8 +48,9 @@ class _Chunk:
 class BatchWork:
     """One call's timers. `pieces` is the answer's body, once they are made."""
 
-    def __init__(self, service: Service, items: Items) -> None:
+    def __init__(self, service: Service, caller: Caller, items: Items) -> None:
         self._service = service
+        self._caller = caller
         self._items = items
         # One moment for all: those with one delay are due together.
         self._now_us = service.now_us()
@@ -102,7 +104,9 @@ class BatchWork:
                 raise Problem(Kind.body_too_large, f"a timer has at most {limit_bytes:,} bytes")
             if self._items.is_suspect and (found := json_value.flaws(value)):
                 raise invalid(found)
-            return build(check(value), timer_id, self._now_us)
+            asked = check(value)
+            self._caller.check_collection(DEFAULT_COLLECTION)
+            return build(asked, timer_id, self._now_us)
         except Problem as problem:
             return problem
 

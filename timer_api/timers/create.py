@@ -10,6 +10,7 @@ from __future__ import annotations
 from starlette.types import Receive, Scope, Send
 
 from timer_api import json_body, json_value
+from timer_api.api_keys.caller import Caller
 from timer_api.errors import Kind, Problem, from_error
 from timer_api.intake import LineFull
 from timer_api.service import Service
@@ -22,12 +23,13 @@ from timer_db.operations.schedule import choose_id
 PATH = "/timers"
 
 
-async def handle(service: Service, scope: Scope, receive: Receive, send: Send) -> None:
+async def handle(service: Service, caller: Caller, scope: Scope, receive: Receive, send: Send) -> None:
     """Make the timer that the request asks for, and answer. Raises Problem, or an error of the data layer."""
     headers = scope["headers"]
     json_body.check_media_type(headers)
     raw = await json_body.read(headers, receive, service.settings.api_body_bytes)
     asked = check(json_value.parse_object(raw))
+    caller.check_collection(DEFAULT_COLLECTION)
     now_us = service.now_us()
     timer_id = choose_id(service.shards, now_us, DEFAULT_COLLECTION, asked.get("name"))
     timer = build(asked, timer_id, now_us)

@@ -134,6 +134,11 @@ ANSWERS: dict[str, object] = {
 }
 
 NOT_FOUND = Problem(Kind.timer_not_found, f"no timer has the id {TIMER_ID}")
+UNREADABLE = Problem(
+    Kind.content_unreadable,
+    f"timer {TIMER_ID} cannot be read: its content is encrypted with the key 'k1', which is not in"
+    " TIMER_ENCRYPTION_KEYS",
+)
 NOT_CANCELLABLE = Problem(
     Kind.not_cancellable,
     f"timer {TIMER_ID} is firing; only a scheduled timer can be cancelled",
@@ -147,7 +152,7 @@ NAME_TAKEN = Problem(
 )
 BUSY = Problem(Kind.busy, "too many creates are waiting; try again soon")
 NO_JSON = Problem(Kind.malformed_json, "Expecting ',' delimiter: line 1 column 14")
-TOO_SLOW = Problem(Kind.request_timeout, "the body did not arrive within 60 seconds")
+TOO_SLOW = Problem(Kind.request_timeout, "the request did not arrive within 60 seconds")
 BATCH_TOO_LARGE = Problem(Kind.body_too_large, "a body has at most 16,777,216 bytes")
 TOO_LARGE = Problem(Kind.body_too_large, "a body has at most 1,048,576 bytes")
 NOT_JSON = Problem(

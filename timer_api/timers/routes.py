@@ -11,16 +11,18 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from timer_api.answers import json_answer
+from timer_api.api_keys.caller import Caller, caller_of
 from timer_api.errors import FieldError, invalid
-from timer_api.openapi import NO_BODY, REF, UNAVAILABLE, Parts, answer, invalid_example, problems
+from timer_api.openapi import NO_BODY, REF, UNAVAILABLE, Parts, answer, invalid_example, needs, problems
 from timer_api.service import Service
-from timer_api.timers import batch, create, examples, schemas
+from timer_api.timers import batch, create, due, examples, schemas
 from timer_api.timers.schemas import PAGE_DEFAULT, PAGE_MAX, Name
-from timer_db.domain.errors import TimerNotFound
+from timer_db.domain.api_key import Scope
+from timer_db.domain.errors import ContentUnreadable, TimerNotFound
 from timer_db.domain.ids import is_timer_id
 from timer_db.domain.representation import represent, rfc3339
 from timer_db.domain.states import TimerState
-from timer_db.domain.timer import Attempt
+from timer_db.domain.timer import DEFAULT_COLLECTION, Attempt, Timer
 from timer_db.operations.cancel import cancel
 from timer_db.operations.inspect import get_timer, list_attempts, list_timers
 
@@ -44,6 +46,17 @@ DOCUMENTED = Parts(
                 {"required": ["due_at"]},
             ],
             "dependentRequired": {"timezone": ["due_at"]},
+            "dependentSchemas": {
+                "due_at": {
+                    "if": {"properties": {"due_at": {"pattern": due.DUE_AT_OFFSET_PATTERN}}},
+                    "then": {"properties": {"timezone": False}},
+                    "else": {"required": ["timezone"]},
+                },
+            },
+            "not": {
+                "required": ["body", "body_base64"],
+                "properties": {"body": {"not": {"type": "null"}}},
+            },
         },
         "ProblemShown": {"properties": {"error": {"$ref": REF.format(model="Problem")}}},
     },
@@ -60,6 +73,8 @@ TimerId = Annotated[
         json_schema_extra={"format": "uuid", "pattern": _UUID_PATTERN},
     ),
 ]
+_BY_ID = {name: {"timer_id": "id"} for name in ("get_timer", "cancel_timer", "get_attempts")}
+_NEXT_PAGE = {"list_timers": {"cursor": "next_cursor"}}
 _ID_INVALID = invalid_example("timer_id", "it is no id: 32 hexadecimal digits in groups of 8-4-4-4-12")
 
 
@@ -72,7 +87,10 @@ class ListQuery(BaseModel):
     name: Name | None = Field(None, description="Only the timer with this name.")
     limit: int = Field(PAGE_DEFAULT, ge=1, le=PAGE_MAX, description="The size of a page.")
     cursor: str | None = Field(
-        None, max_length=200, description="`next_cursor` of the page before, with the same status."
+        None,
+        max_length=200,
+        description="`next_cursor` of the page before, with the same status.",
+        json_schema_extra={"format": "timers-cursor"},
     )
 
 
@@ -89,18 +107,20 @@ _AT_THE_FRONT_DOOR = RuntimeError("`app.FrontDoor` answers this call; the route 
     summary="Make a timer",
     operation_id="create_timer",
     status_code=201,
-    openapi_extra=_body("TimerAsked", examples.CREATES),
+    openapi_extra=needs(Scope.timers_write) | _body("TimerAsked", examples.CREATES),
     responses={
         201: answer(
             "The timer is stored, and will be called whatever crashes.",
             "TimerShown",
             "timer",
+            leads_to=_BY_ID,
             Location="The path of the timer.",
         ),
         200: answer(
             "A timer with this name and content lives already; this is it.",
             "TimerShown",
             "named timer",
+            leads_to=_BY_ID,
             Location="The path of the timer.",
         ),
         **problems(
@@ -128,7 +148,7 @@ async def create_timer() -> Response:
     summary="Make many timers",
     operation_id="create_timers",
     status_code=201,
-    openapi_extra=_body("BatchAsked", examples.BATCHES),
+    openapi_extra=needs(Scope.timers_write) | _body("BatchAsked", examples.BATCHES),
     responses={
         201: answer("Every timer is stored.", "BatchShown", "batch"),
         207: answer(
@@ -165,8 +185,14 @@ async def create_timers() -> Response:
     "/timers",
     summary="List timers",
     operation_id="list_timers",
+    openapi_extra=needs(Scope.timers_read),
     responses={
-        200: answer("Scheduled timers by priority, then by time; others newest first.", "TimerPageShown", "page"),
+        200: answer(
+            "Scheduled timers by priority, then by time; others newest first.",
+            "TimerPageShown",
+            "page",
+            leads_to=_NEXT_PAGE,
+        ),
         **problems(
             create.PATH, NO_BODY, invalid_example("limit", "it should be less than or equal to 1000"), UNAVAILABLE
         ),
@@ -174,26 +200,36 @@ async def create_timers() -> Response:
 )
 async def show_timers(request: Request, query: Annotated[ListQuery, Query()]) -> Response:
     """A page of timers; `next_cursor` leads to the next one. Timers made meanwhile shift no page."""
-    service = _service(request)
+    service, caller = _service(request), caller_of(request)
     now_us = service.now_us()
+    # So far every timer is in this collection; even a cursor would tell that there are some.
+    if not caller.sees(DEFAULT_COLLECTION):
+        return json_answer({"timers": [], "next_cursor": None})
     try:
         page = await list_timers(
             service.shards, state=query.status, name=query.name, limit=query.limit, cursor=query.cursor
         )
     except ValueError as error:
         raise invalid([FieldError("cursor", str(error))]) from None
-    return json_answer(
-        {"timers": [represent(timer, now_us) for timer in page.timers], "next_cursor": page.next_cursor}
-    )
+    shown = [represent(timer, now_us) for timer in page.timers if caller.sees(timer.collection)]
+    return json_answer({"timers": shown, "next_cursor": page.next_cursor})
 
 
 @router.get(
     "/timers/{timer_id}",
     summary="Look at a timer",
     operation_id="get_timer",
+    openapi_extra=needs(Scope.timers_read),
     responses={
         200: answer("The timer as it stands.", "TimerShown", "timer"),
-        **problems(f"/timers/{examples.TIMER_ID}", NO_BODY, examples.NOT_FOUND, _ID_INVALID, UNAVAILABLE),
+        **problems(
+            f"/timers/{examples.TIMER_ID}",
+            NO_BODY,
+            examples.NOT_FOUND,
+            _ID_INVALID,
+            examples.UNREADABLE,
+            UNAVAILABLE,
+        ),
     },
 )
 async def show_timer(request: Request, timer_id: TimerId) -> Response:
@@ -201,13 +237,17 @@ async def show_timer(request: Request, timer_id: TimerId) -> Response:
     service = _service(request)
     wanted = _parsed(timer_id)
     now_us = service.now_us()
-    return json_answer(represent(await get_timer(service.shards, wanted), now_us))
+    timer = await _visible(service, caller_of(request), wanted)
+    if timer.unreadable:
+        raise ContentUnreadable(timer.id, timer.unreadable)
+    return json_answer(represent(timer, now_us))
 
 
 @router.delete(
     "/timers/{timer_id}",
     summary="Cancel a timer",
     operation_id="cancel_timer",
+    openapi_extra=needs(Scope.timers_write),
     responses={
         200: answer("It is cancelled, and will not be called.", "TimerShown", "cancelled timer"),
         **problems(
@@ -225,6 +265,7 @@ async def cancel_timer(request: Request, timer_id: TimerId) -> Response:
     service = _service(request)
     wanted = _parsed(timer_id)
     now_us = service.now_us()
+    await _check_visible(service, caller_of(request), wanted)
     return json_answer(represent(await cancel(service.shards, wanted), now_us))
 
 
@@ -232,6 +273,7 @@ async def cancel_timer(request: Request, timer_id: TimerId) -> Response:
     "/timers/{timer_id}/attempts",
     summary="Look at a timer's attempts",
     operation_id="get_attempts",
+    openapi_extra=needs(Scope.timers_read),
     responses={
         200: answer("Every attempt, first to last.", "AttemptsShown", "attempts"),
         **problems(f"/timers/{examples.TIMER_ID}/attempts", NO_BODY, examples.NOT_FOUND, _ID_INVALID, UNAVAILABLE),
@@ -242,6 +284,7 @@ async def show_attempts(request: Request, timer_id: TimerId) -> Response:
     service = _service(request)
     wanted = _parsed(timer_id)
     service.now_us()
+    await _check_visible(service, caller_of(request), wanted)
     attempts = await list_attempts(service.shards, wanted)
     return json_answer({"attempts": [_shown(attempt) for attempt in attempts]})
 
@@ -249,6 +292,20 @@ async def show_attempts(request: Request, timer_id: TimerId) -> Response:
 def _service(request: Request) -> Service:
     service: Service = request.app.state.service
     return service
+
+
+async def _visible(service: Service, caller: Caller, timer_id: UUID) -> Timer:
+    """The timer, as far as this caller sees it: one elsewhere is answered as one that is not there."""
+    timer = await get_timer(service.shards, timer_id)
+    if not caller.sees(timer.collection):
+        raise TimerNotFound(timer_id)
+    return timer
+
+
+async def _check_visible(service: Service, caller: Caller, timer_id: UUID) -> None:
+    # A timer stays in its collection, so nothing can change between this look and what follows.
+    if caller.collections is not None:
+        await _visible(service, caller, timer_id)
 
 
 def _parsed(text: str) -> UUID:

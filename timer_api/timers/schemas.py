@@ -13,11 +13,11 @@ from typing_extensions import TypedDict
 
 from timer_api.timers import due, target
 from timer_db.domain.backoff import DEFAULT_RETRY
+from timer_db.domain.names import NAME_MAX, check_name
 from timer_db.domain.states import OnUnknown, Outcome, TimerState
 from timer_db.domain.timer import DEFAULT_TIMEOUT_SECONDS
 
 PRIORITY_MAX = 32_767
-NAME_MAX = 200
 LABELS_MAX = 64
 BATCH_MAX = 10_000
 PAGE_MAX = 1000
@@ -28,26 +28,16 @@ _LABEL_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
 _DNS_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _LABEL_KEY_PATTERN = rf"^(?:{_DNS_LABEL}(?:\.{_DNS_LABEL})*/)?{_LABEL_NAME}$"
 _LABEL_VALUE_PATTERN = rf"^(?:{_LABEL_NAME})?$"
-
-
-def check_name(name: str) -> str:
-    """A timer's name. ValueError says what is wrong with it."""
-    if not name.isprintable():
-        raise ValueError("it must hold printable characters only")
-    if name != name.strip():
-        raise ValueError("it must not begin or end with a space")
-    if name in (".", ".."):
-        raise ValueError("it would be lost in a path")
-    return name
-
+_BASE64_PATTERN = "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
 
 Name = Annotated[
     str,
     Field(
         min_length=1,
         max_length=NAME_MAX,
-        description="Unique among the timers that live.",
+        description="Unique among the timers that live. Printable characters, without a space at either end.",
         examples=["invoice-17"],
+        json_schema_extra={"format": "printable-name"},
     ),
     AfterValidator(check_name),
 ]
@@ -64,7 +54,7 @@ def _whole(unit_seconds: int, name: str) -> Any:
     return Field(
         ge=0,
         le=due.SECONDS_MAX // unit_seconds,
-        description=f"{name} from now; hours, minutes and seconds add up. All zero means now.",
+        description=f"{name} from now, without a point; hours, minutes and seconds add up. All zero means now.",
     )
 
 
@@ -119,11 +109,16 @@ class RetryAsked(TypedDict, total=False):
     ]
 
 
+def _delay_text(shortest: int, pattern: str, form: str) -> dict[str, Any]:
+    bounds = {"minLength": shortest, "maxLength": due.DELAY_TEXT_MAX}
+    return {"type": "string", **bounds, "pattern": f"^{pattern}$", "format": form}
+
+
 _DELAY_SCHEMA = {
     "anyOf": [
         {"type": "number", "minimum": 0, "maximum": due.SECONDS_MAX},
-        {"type": "string", "minLength": 2, "maxLength": due.DELAY_TEXT_MAX, "pattern": f"^{due.SHORT_PATTERN}$"},
-        {"type": "string", "minLength": 3, "maxLength": due.DELAY_TEXT_MAX, "pattern": f"^{due.ISO_PATTERN}$"},
+        _delay_text(2, due.SHORT_PATTERN, "short-duration"),
+        _delay_text(3, due.ISO_PATTERN, "iso-duration"),
     ],
     "description": "How long from now: a number of seconds, `1h30m` (w, d, h, m, s, ms), or ISO 8601 `PT1H30M`.",
     "examples": [90, "1h30m", "PT1H30M"],
@@ -142,8 +137,8 @@ class TimerAsked(TypedDict, total=False):
                 max_length=target.URL_MAX,
                 description="Absolute http or https. The call goes to `url/id`; a query stays behind the id.",
                 examples=["https://example.com/hook"],
-                # No "format": square brackets in a query are wide-spread, and no part of RFC 3986.
-                json_schema_extra={"pattern": target.URL_PATTERN},
+                # Not the format "uri": square brackets in a query are wide-spread, and no part of RFC 3986.
+                json_schema_extra={"pattern": target.URL_PATTERN, "format": "receiver-url"},
             ),
         ]
     ]
@@ -158,8 +153,8 @@ class TimerAsked(TypedDict, total=False):
             description="RFC 3339 with an offset, or local time together with `timezone`; the past means now. "
             "At most 100 years ahead. A local time that the clock skips moves forward with it; one that comes "
             "twice means the first.",
-            examples=["2030-01-31T18:00:00+01:00", "2030-01-31T18:00:00"],
-            json_schema_extra={"pattern": f"^{due.DUE_AT_PATTERN}$"},
+            examples=["2030-01-31T18:00:00+01:00"],
+            json_schema_extra={"pattern": f"^{due.DUE_AT_PATTERN}$", "format": "due-time"},
         ),
     ]
     timezone: Annotated[
@@ -168,6 +163,7 @@ class TimerAsked(TypedDict, total=False):
             max_length=64,
             description="The IANA time zone of a `due_at` without an offset.",
             examples=["Europe/Berlin"],
+            json_schema_extra={"format": "iana-time-zone"},
         ),
     ]
     append_id: Annotated[
@@ -207,7 +203,7 @@ class TimerAsked(TypedDict, total=False):
         Field(
             description="Instead of `body`: bytes, in base64 (RFC 4648, 4).",
             examples=["aGVsbG8="],
-            json_schema_extra={"contentEncoding": "base64"},
+            json_schema_extra={"contentEncoding": "base64", "pattern": _BASE64_PATTERN},
         ),
     ]
     meta: Annotated[Any, Field(description="Any JSON: kept, returned, and part of the default body.")]
@@ -307,6 +303,12 @@ class TimerShown(TypedDict):
     attempts: Annotated[int, Field(ge=0, description="Attempts made so far.")]
     next_attempt_at: Annotated[str | None, Field(description="When it is called next.")]
     ended_at: str | None
+    unreadable: NotRequired[
+        Annotated[
+            str,
+            Field(description="Why headers, body and meta cannot be decrypted; absent when all is well."),
+        ]
+    ]
 
 
 class ProblemShown(TypedDict):

@@ -22,6 +22,7 @@ from typing import Any
 
 import httpcore
 
+from timer_controller.egress import EgressGuard
 from timer_controller.sender.answer import BODY_BYTES_READ, answered, forbidden, unanswered, withheld
 from timer_controller.sender.faults import TIMED_OUT, TIMED_OUT_BEFORE_SENDING, describe
 from timer_controller.sender.protocol import Call, Cancel, Done, Result
@@ -40,11 +41,16 @@ _log = logging.getLogger(__name__)
 
 
 class HttpxSender:
-    """A `Sender` that can go through a forward proxy (`http://[user:password@]host:port`, or https)."""
+    """A `Sender` that can go through a forward proxy (`http://[user:password@]host:port`, or https).
+
+    The proxy looks names up, so only hosts that are addresses, and ports, are judged here. Without a proxy, names
+    are not judged at all: for receivers that one trusts.
+    """
 
     def __init__(
         self,
         *,
+        guard: EgressGuard,
         max_connections: int,
         proxy: str | None = None,
         connect_timeout_seconds: float = 5.0,
@@ -53,6 +59,7 @@ class HttpxSender:
     ) -> None:
         """Raises `UrlRefused` for a proxy that is no URL."""
         context = ssl_context or verifying_context()
+        self._guard = guard
         self._connect_timeout_seconds = connect_timeout_seconds
         self._proxied = proxy is not None
         self._pool = httpcore.AsyncConnectionPool(
@@ -95,9 +102,10 @@ class HttpxSender:
             return unanswered(late, attempt.first_byte_at)
         except _Withheld:
             return withheld()
-        except httpcore.LocalProtocolError as error:
+        except httpcore.LocalProtocolError:
             # httpcore checks method, target and headers after its notice and before it writes anything.
-            return forbidden(f"this request cannot be sent: {error}")
+            # Without its words: they quote the value of a header, which may be a secret.
+            return forbidden("this request cannot be sent: its method, its target or a header is no HTTP")
         except httpcore.ConnectTimeout:
             return unanswered(f"no connection within {self._connect_timeout_seconds:g} s", None)
         except httpcore.ProxyError as error:
@@ -133,6 +141,9 @@ class HttpxSender:
     def _request(self, call: Call) -> httpcore.Request:
         prefix, target = split_url(call.url)
         destination = parse_destination(prefix)
+        guard = self._guard
+        if refusal := guard.port_refusal(destination.port) or guard.host_refusal(destination.host):
+            raise UrlRefused(refusal)
         return httpcore.Request(
             check_method(call.method),
             self._url(destination, target),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from timer_db.domain.states import Outcome
@@ -24,11 +24,12 @@ class Call:
 
     method: str
     url: str
-    headers: Sequence[tuple[str, str]]
-    body: bytes
+    # What clients send may be secret: a log that shows a call does not show it.
+    headers: Sequence[tuple[str, str]] = field(repr=False)
+    body: bytes = field(repr=False)
     timeout_seconds: float
     """For the whole attempt: look-up, connect, send, answer."""
-    lines: str = ""
+    lines: str = field(default="", repr=False)
     """More headers, as they go on the wire: each line with its CRLF."""
 
 

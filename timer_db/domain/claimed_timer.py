@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from uuid import UUID
 
@@ -22,10 +22,11 @@ class ClaimedTimer:
     created_at_us: int
     url: str
     method: str
-    headers_json: str
-    body: bytes | None
+    # What clients send may be secret: a log that shows a timer does not show it.
+    headers_json: str = field(repr=False)
+    body: bytes | None = field(repr=False)
     body_is_json: bool
-    meta_json: str
+    meta_json: str = field(repr=False)
     name: str | None
     labels_json: str
     priority: int
@@ -35,6 +36,8 @@ class ClaimedTimer:
     timeout_seconds: float
     on_unknown: OnUnknown
     attempts: int
+    sealed_with: str = ""
+    """The id of the key with which headers, meta and body are sealed, as one value in `body`; empty: none."""
 
     @property
     def id(self) -> UUID:

@@ -10,15 +10,22 @@ TimerError
 ├── TimerNotFound
 ├── NotCancellable              the timer is being called, or has ended
 ├── NameTaken                   another timer with this name lives, with other content
+├── ApiKeyNotFound
+├── ContentUnreadable           its encrypted content cannot be opened: the key is missing, or it was changed
 └── Fenced                      this controller's claims were taken over
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from uuid import UUID
 
 from timer_db.domain.states import TimerState
+
+_SHOWN_CHARACTERS = 200
+# A literal that was cut has no end.
+_LITERAL = re.compile(r"'[^']*(?:'|$)")
 
 
 class TimerError(Exception):
@@ -42,7 +49,7 @@ class DatabaseUnfit(DatabaseError):
 
 
 class SchemaMismatch(DatabaseError):
-    """The tables are older or newer than this version of the code needs."""
+    """The tables are missing, or older than this version of the code needs."""
 
     def __init__(self, found: str | None, wanted: str) -> None:
         super().__init__(
@@ -53,10 +60,14 @@ class SchemaMismatch(DatabaseError):
 
 
 class UnexpectedCount(DatabaseError):
-    """A statement matched another number of rows than it must: what it rests on does not hold."""
+    """A statement matched another number of rows than it must: what it rests on does not hold.
+
+    The message tells which statement, and nothing of the values in it: those are what clients keep here.
+    """
 
     def __init__(self, statement: str, found: int, wanted: int) -> None:
-        super().__init__(f"{found} rows instead of {wanted} matched: {statement[:200]}")
+        shown = _LITERAL.sub("…", statement[:_SHOWN_CHARACTERS])
+        super().__init__(f"{found} rows instead of {wanted} matched: {shown}")
         self.found, self.wanted = found, wanted
 
 
@@ -82,6 +93,22 @@ class NameTaken(TimerError):
     def __init__(self, name: str, holder: UUID) -> None:
         super().__init__(f"the name {name!r} belongs to timer {holder}, which has other content")
         self.name, self.holder = name, holder
+
+
+class ContentUnreadable(TimerError):
+    """A timer's encrypted content cannot be opened; `reason` names the key."""
+
+    def __init__(self, timer_id: UUID, reason: str) -> None:
+        super().__init__(f"timer {timer_id} cannot be read: {reason}")
+        self.timer_id, self.reason = timer_id, reason
+
+
+class ApiKeyNotFound(TimerError):
+    """No API key has this id."""
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(f"no API key has the id {key_id}")
+        self.key_id = key_id
 
 
 class Fenced(TimerError):

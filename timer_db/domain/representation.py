@@ -80,6 +80,8 @@ def represent(timer: Timer, now_us: int) -> dict[str, Any]:
             shown["body"] = json.loads(timer.body)
         else:
             shown["body_base64"] = base64.b64encode(timer.body).decode()
+    if timer.unreadable:
+        shown["unreadable"] = timer.unreadable
     return shown
 
 

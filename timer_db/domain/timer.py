@@ -27,11 +27,12 @@ class NewTimer:
     created_at_us: int
     url: str
     method: str = "POST"
-    headers: dict[str, str] = field(default_factory=dict)
-    body: bytes | None = None
+    # What clients send may be secret: a log that shows a timer does not show it.
+    headers: dict[str, str] = field(default_factory=dict, repr=False)
+    body: bytes | None = field(default=None, repr=False)
     """None: the call carries the timer's own representation."""
     body_is_json: bool = True
-    meta: Json = None
+    meta: Json = field(default=None, repr=False)
     name: str | None = None
     labels: dict[str, str] = field(default_factory=dict)
     priority: int = 0
@@ -54,6 +55,8 @@ class Timer(NewTimer):
     """When it is called next; None once it has ended or while it is being called."""
     ended_at_us: int | None = None
     collection: str = DEFAULT_COLLECTION
+    unreadable: str = ""
+    """Why headers, body and meta, which are encrypted, are not here; empty when they are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

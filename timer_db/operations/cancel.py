@@ -9,6 +9,7 @@ from timer_db.domain.errors import NotCancellable, TimerNotFound
 from timer_db.domain.queue_entry import QueueEntry, entry_of
 from timer_db.domain.states import TimerState
 from timer_db.domain.timer import Timer
+from timer_db.encryption import Keyring
 from timer_db.operations.rows import timer_of
 from timer_db.shards import Shards
 from timer_db.statements import attempts, controllers, deferred, queue, reading, timers
@@ -27,7 +28,7 @@ async def cancel(shards: Shards, timer_id: UUID) -> Timer:
     async def work(connection: Connection) -> Timer:
         # One that was claimed or deferred since it was read is looked at again.
         while True:
-            timer = await _read(connection, timer_id)
+            timer = await _read(connection, timer_id, shard.keyring)
             if timer.state is not TimerState.scheduled or timer.next_attempt_at_us is None:
                 raise NotCancellable(timer_id, timer.state)
             place = entry_of(timer_id, timer.priority, timer.next_attempt_at_us)
@@ -36,7 +37,7 @@ async def cancel(shards: Shards, timer_id: UUID) -> Timer:
         now_us = int(await connection.value(controllers.NOW))
         await connection.write(timers.cancel(timer_id.bytes, now_us), count=1)
         await connection.write(attempts.end([(TimerState.cancelled, timer_id.bytes, now_us)]), count=1)
-        return await _read(connection, timer_id)
+        return await _read(connection, timer_id, shard.keyring)
 
     return await transactions.run(shard.engine, work)
 
@@ -53,8 +54,8 @@ async def _take_out(connection: Connection, place: QueueEntry) -> bool:
     return False
 
 
-async def _read(connection: Connection, timer_id: UUID) -> Timer:
+async def _read(connection: Connection, timer_id: UUID, keyring: Keyring) -> Timer:
     rows = await connection.rows(reading.by_ids([timer_id.bytes]))
     if not rows:
         raise TimerNotFound(timer_id)
-    return timer_of(rows[0])
+    return timer_of(rows[0], keyring)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -25,10 +25,20 @@ FROM_THE_START = HEAD_KEY
 @dataclass(frozen=True, slots=True)
 class Taken:
     """A claimed batch: its places in their order, and what was asked for, in none. The timer of a place without a
-    claim is gone."""
+    claim is gone. Those of `waiting`, in the order of the batch, may not be sent before `release`."""
 
     entries: list[QueueEntry]
     claims: list[Claim]
+    waiting: Sequence[QueueEntry]
+
+
+Plan = Callable[[Sequence[QueueEntry]], tuple[Sequence[QueueEntry], int]]
+"""Of places in the order of the queue: the order in which they will be sent, and how many of the last wait."""
+
+
+def all_at_once(entries: Sequence[QueueEntry]) -> tuple[Sequence[QueueEntry], int]:
+    """A plan by which nothing waits."""
+    return entries, 0
 
 
 async def first_entries(engine: AsyncEngine, behind: Mapping[int, bytes]) -> dict[int, bytes | None]:
@@ -68,11 +78,13 @@ async def claim(
     behind: Mapping[int, bytes],
     horizon_us: int,
     limit: int,
+    plan: Plan = all_at_once,
 ) -> Taken:
     """Take at most `limit` timers that may be called before `horizon_us`, as batch `number` of the controller.
 
     `ranks` are looked at in order; `behind` gives for a rank the due key up to which it was looked through
-    before. Nothing to take makes no batch. Raises Fenced when the controller is no member. After
+    before. What waits by `plan` is known as unsent until `release`, should the controller be lost. Nothing to
+    take makes no batch. Raises Fenced when the controller is no member. After
     DatabaseUnavailable nobody knows whether the batch was made: `adopt` reads it back.
     """
 
@@ -92,21 +104,37 @@ async def claim(
                 await connection.write(queue.remove(rank, keys), count=count)
                 entries += [QueueEntry(rank, key) for key in keys]
                 found += claims_of(packed, number, partial(QueueEntry, rank))
-        if entries and await connection.write(claims.hold(controller_id, number, pack(entries))) == 0:
+        ordered, unsent = plan(entries)
+        if entries and await connection.write(claims.hold(controller_id, number, pack(ordered), unsent)) == 0:
             raise Fenced(f"controller {controller_id} is no member any more")
-        return Taken(entries, found)
+        return Taken(entries, found, ordered[len(ordered) - unsent :])
 
     return await transactions.run(engine, work)
 
 
-async def adopt(engine: AsyncEngine, controller_id: int, number: int) -> list[QueueEntry]:
-    """What `claim` took under this number, when its answer was lost; empty when it did not happen."""
+async def adopt(engine: AsyncEngine, controller_id: int, number: int) -> tuple[list[QueueEntry], int]:
+    """What `claim` took under this number, when its answer was lost, and how many of the last may not be sent yet;
+    empty when it did not happen."""
 
-    async def work(connection: Connection) -> list[QueueEntry]:
+    async def work(connection: Connection) -> tuple[list[QueueEntry], int]:
         rows = await connection.rows(claims.look(controller_id, number))
-        return unpack(bytes(rows[0][0])) if rows else []
+        return (unpack(bytes(rows[0][0])), int(rows[0][1])) if rows else ([], 0)
 
     return await transactions.run(engine, work)
+
+
+async def release(engine: AsyncEngine, controller_id: int, unsent: Mapping[int, int]) -> None:
+    """From now on all claims of these batches (by number) may be sent, but for so many of the last.
+
+    May be repeated. Raises Fenced when the batches are not the controller's any more.
+    """
+
+    async def work(connection: Connection) -> None:
+        found = await connection.write(claims.release(controller_id, unsent))
+        if found != len(unsent):
+            raise Fenced(f"controller {controller_id} lost {len(unsent) - found} batches")
+
+    await transactions.run(engine, work)
 
 
 async def load(engine: AsyncEngine, batch: int, entries: Sequence[QueueEntry]) -> list[Claim]:

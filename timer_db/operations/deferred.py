@@ -49,7 +49,7 @@ async def claim_deferred(
             by_rank[entry.rank].append(entry.due_key)
         for rank, keys in by_rank.items():
             await connection.write(deferred.remove(destination, rank, keys), count=len(keys))
-        if taken and await connection.write(claims.hold(controller_id, number, pack(taken))) == 0:
+        if taken and await connection.write(claims.hold(controller_id, number, pack(taken), 0)) == 0:
             raise Fenced(f"controller {controller_id} is no member any more")
         return taken
 

@@ -30,10 +30,10 @@ async def examine(engine: AsyncEngine) -> Report:
 
     version = await transactions.run(engine, ask_version)
     try:
-        await schema.check(engine)
+        found = await schema.check(engine)
         faults = await probe.check(engine)
     except SchemaMismatch as error:
         return Report(version, error.found or "missing", [str(error)])
     except DatabaseUnfit as error:
         return Report(version, schema.wanted_version(), list(error.faults))
-    return Report(version, schema.wanted_version(), faults)
+    return Report(version, found, faults)

@@ -25,6 +25,14 @@ class Written:
     lost_batches: frozenset[int] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A batch as it stands; the last `unsent` of its entries were surely not sent."""
+
+    packed: bytes
+    unsent: int
+
+
 async def finish(
     engine: AsyncEngine,
     controller_id: int,
@@ -44,7 +52,7 @@ async def finish(
     async def work(connection: Connection) -> Written:
         numbers = {f.batch for f in finished} | {r.batch for r in returned} | set(done_batches)
         rows = await connection.rows(claims.lock(controller_id, numbers))
-        held = {int(number): entries for number, entries in rows}
+        held = {int(number): _Held(entries, int(unsent)) for number, entries, unsent in rows}
         already = await _logged_before(connection, controller_id, finished) if is_repeat else set()
         unwritten = [f for f in finished if (f.batch, f.entry, f.finished_at_us) not in already]
         lost = [f for f in unwritten if f.batch not in held]
@@ -53,7 +61,9 @@ async def finish(
         rests = await _put_back(connection, held, returned, is_repeat=is_repeat) if returned else {}
         for number in rests.keys() - set(done_batches):
             # Else a rescue would put back a second time what stands in a queue already.
-            await connection.write(claims.rewrite(controller_id, number, rests[number]), count=1)
+            rest = rests[number]
+            statement = claims.rewrite(controller_id, number, rest.packed, rest.unsent)
+            await connection.write(statement, count=1)
         if gone := held.keys() & set(done_batches):
             await connection.write(claims.drop(controller_id, gone), count=len(gone))
         # A batch that a repeat does not find was dropped by the first try, unless something of it is lost.
@@ -64,8 +74,8 @@ async def finish(
 
 
 async def _put_back(
-    connection: Connection, held: Mapping[int, bytes], returned: Sequence[Returned], *, is_repeat: bool
-) -> dict[int, bytes]:
+    connection: Connection, held: Mapping[int, _Held], returned: Sequence[Returned], *, is_repeat: bool
+) -> dict[int, _Held]:
     """Put the claims into their queues, as far as their batches hold them. Gives what is left of the batches.
 
     What a first try put back is not in its batch any more.
@@ -76,9 +86,9 @@ async def _put_back(
             by_batch[r.batch][r.entry] = r.destination
     queued: list[QueueEntry] = []
     apart: list[tuple[bytes, QueueEntry]] = []
-    rests: dict[int, bytes] = {}
+    rests: dict[int, _Held] = {}
     for number, back in by_batch.items():
-        entries = unpack(bytes(held[number]))
+        entries = unpack(held[number].packed)
         found = [entry for entry in entries if entry in back]
         if len(found) != len(back) and not is_repeat:
             raise UnexpectedCount(f"putting back claims of batch {number}", len(found), len(back))
@@ -89,7 +99,9 @@ async def _put_back(
             else:
                 apart.append((destination, entry))
         if found:
-            rests[number] = pack([entry for entry in entries if entry not in back])
+            behind = len(entries) - held[number].unsent
+            unsent = sum(entry not in back for entry in entries[behind:])
+            rests[number] = _Held(pack([entry for entry in entries if entry not in back]), unsent)
     if queued:
         await connection.write(queue.put(queued), count=len(queued))
     if apart:

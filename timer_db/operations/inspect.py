@@ -14,6 +14,7 @@ from timer_db.domain.errors import TimerNotFound
 from timer_db.domain.queue_entry import QueueEntry, pack, unpack
 from timer_db.domain.states import Outcome, TimerState
 from timer_db.domain.timer import DEFAULT_COLLECTION, Attempt, Timer
+from timer_db.encryption import Keyring
 from timer_db.operations.rows import DEFAULT_COLLECTION_ID, timer_of
 from timer_db.shards import Shard, Shards
 from timer_db.statements import attempts, claims, reading
@@ -32,7 +33,8 @@ class TimerPage:
 
 async def get_timer(shards: Shards, timer_id: UUID) -> Timer:
     """The timer with this id, or TimerNotFound."""
-    found = await _on(_home(shards, timer_id), lambda connection: _load(connection, [timer_id.bytes]))
+    home = _home(shards, timer_id)
+    found = await _on(home, lambda connection: _load(connection, [timer_id.bytes], home.keyring))
     if not found:
         raise TimerNotFound(timer_id)
     return found[0]
@@ -89,11 +91,13 @@ async def list_timers(
 
 
 async def _named(shards: Shards, state: TimerState | None, name: str) -> TimerPage:
+    shard = shards.for_name(DEFAULT_COLLECTION, name)
+
     async def work(connection: Connection) -> list[Timer]:
         rows = await connection.rows(*reading.named(DEFAULT_COLLECTION_ID, name))
-        return await _load(connection, [row[0] for row in rows])
+        return await _load(connection, [row[0] for row in rows], shard.keyring)
 
-    timers = await _on(shards.for_name(DEFAULT_COLLECTION, name), work)
+    timers = await _on(shard, work)
     return TimerPage([timer for timer in timers if state in (None, timer.state)], None)
 
 
@@ -107,10 +111,11 @@ async def _page_of(shard: Shard, state: TimerState | None, place: bytes, limit: 
     async def work(connection: Connection) -> tuple[list[Timer], bytes]:
         if state is None:
             rows = await connection.rows(reading.newest(place or None, limit))
-            return [timer_of(row) for row in rows], bytes(rows[-1][0]) if len(rows) == limit else b""
+            timers = [timer_of(row, shard.keyring) for row in rows]
+            return timers, bytes(rows[-1][0]) if len(rows) == limit else b""
         ids, last = await _ids_in_state(connection, state, place, limit)
-        timers = {timer.id.bytes: timer for timer in await _load(connection, ids)}
-        found = [timers[timer_id] for timer_id in ids if timer_id in timers]
+        by_id = {timer.id.bytes: timer for timer in await _load(connection, ids, shard.keyring)}
+        found = [by_id[timer_id] for timer_id in ids if timer_id in by_id]
         return [timer for timer in found if timer.state is state], last if len(ids) == limit else b""
 
     return await _on(shard, work)
@@ -142,11 +147,11 @@ async def _ids_in_hand(connection: Connection) -> list[bytes]:
     return sorted({e.timer_id for _, entries in batches for e in unpack(bytes(entries))}, reverse=True)
 
 
-async def _load(connection: Connection, timer_ids: Sequence[bytes]) -> list[Timer]:
+async def _load(connection: Connection, timer_ids: Sequence[bytes], keyring: Keyring) -> list[Timer]:
     if not timer_ids:
         return []
     rows = await connection.rows(reading.by_ids(timer_ids))
-    return [timer_of(row) for row in rows]
+    return [timer_of(row, keyring) for row in rows]
 
 
 async def _on(shard: Shard, work: Callable[[Connection], Awaitable[Result]]) -> Result:

@@ -31,7 +31,7 @@ def _decode(packed: str, batch: int, entry_of: Callable[[bytes], QueueEntry]) ->
             continue
         (
             hex_key, body, headers, meta, labels, name, priority, due_at_us, created_at_us, attempts_made,
-            possible_duplicate, url, append_id, method, body_is_json, retry, timeout_ms, on_unknown,
+            possible_duplicate, url, append_id, method, body_is_json, retry, timeout_ms, on_unknown, sealed_with,
         ) = values  # fmt: skip
         key = bytes.fromhex(hex_key)
         low = key[-16:].hex()
@@ -56,5 +56,6 @@ def _decode(packed: str, batch: int, entry_of: Callable[[bytes], QueueEntry]) ->
             int(timeout_ms) / 1000,
             _ON_UNKNOWN[on_unknown],
             made,
+            sealed_with,
         )
         yield Claim(batch, entry_of(key), timer, made + 1, possible_duplicate == "1", is_large)

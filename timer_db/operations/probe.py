@@ -19,7 +19,7 @@ _PACKET_MIN_BYTES = 16 * 1024 * 1024
 async def check(engine: AsyncEngine) -> list[str]:
     """Warnings about settings that endanger the promise; DatabaseUnfit when timers would be called twice."""
     await _check_locks(engine)
-    return await transactions.run(engine, _durability)
+    return await transactions.run(engine, _settings)
 
 
 async def _check_locks(engine: AsyncEngine) -> None:
@@ -71,7 +71,7 @@ async def _second_sees(engine: AsyncEngine, mark: bytes, taken: int) -> int:
     return other
 
 
-async def _durability(connection: Connection) -> list[str]:
+async def _settings(connection: Connection) -> list[str]:
     row = (await connection.rows(statements.SETTINGS))[0]
     flush, log_bin, sync_binlog, packet, doublewrite = row
     warnings = []
@@ -89,4 +89,9 @@ async def _durability(connection: Connection) -> list[str]:
         warnings.append("innodb_doublewrite is off: a power cut can tear pages. Set it to ON")
     if int(packet) < _PACKET_MIN_BYTES:
         warnings.append(f"max_allowed_packet is {packet}: set it to at least {_PACKET_MIN_BYTES}")
+    if any(value == "OFF" for _, value in await connection.rows(statements.LOG_WRITER_THREADS)):
+        warnings.append(
+            "innodb_log_writer_threads is OFF: under load all commits stand still for 100 ms now and then, and"
+            " calls are late by as much. Set it to ON"
+        )
     return warnings

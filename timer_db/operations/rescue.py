@@ -65,17 +65,17 @@ async def find_gone(engine: AsyncEngine, lease_us: int) -> list[Gone]:
 async def rescue_batch(engine: AsyncEngine, gone: Gone) -> Rescued | None:
     """Take one batch back, in one transaction; None when none is left, or another is at work on the last.
 
-    What is due after the last possible breath was never sent and goes back where it stood. The others are
-    `unknown`, and follow their `on_unknown`.
+    What its controller had not released, and what is due after its last possible breath, was never sent and goes
+    back where it stood. The others are `unknown`, and follow their `on_unknown`.
     """
 
     async def work(connection: Connection) -> Rescued | None:
         rows = await connection.rows(claims.lock_first_of(gone.controller_id))
         if not rows:
             return None
-        number, entries = int(rows[0][0]), unpack(bytes(rows[0][1]))
+        number, entries, unsent_count = int(rows[0][0]), unpack(bytes(rows[0][1])), int(rows[0][2])
         done = await logged_in_batch(connection, gone.controller_id, number, entries)
-        unsent, doubtful = split(entries, done, gone.last_breath_us)
+        unsent, doubtful = split(entries, unsent_count, done, gone.last_breath_us)
         if unsent:
             await connection.write(queue.put(unsent), count=len(unsent))
         now_us = int(await connection.value(controllers.NOW))
@@ -89,12 +89,17 @@ async def rescue_batch(engine: AsyncEngine, gone: Gone) -> Rescued | None:
 
 
 def split(
-    entries: Sequence[QueueEntry], done: Collection[QueueEntry], last_breath_us: int
+    entries: Sequence[QueueEntry], unsent: int, done: Collection[QueueEntry], last_breath_us: int
 ) -> tuple[list[QueueEntry], list[QueueEntry]]:
-    """Of what is not done: the timers that cannot have been sent, and those that may have been."""
-    open_entries = [entry for entry in entries if entry not in done]
-    unsent = [entry for entry in open_entries if entry.at_us > last_breath_us]
-    return unsent, [entry for entry in open_entries if entry.at_us <= last_breath_us]
+    """Of what is not done: the timers that cannot have been sent, the last `unsent` among them, and those that may
+    have been."""
+    released = len(entries) - unsent
+    not_sent: list[QueueEntry] = []
+    doubtful: list[QueueEntry] = []
+    for place, entry in enumerate(entries):
+        if entry not in done:
+            (not_sent if place >= released or entry.at_us > last_breath_us else doubtful).append(entry)
+    return not_sent, doubtful
 
 
 def _as_unknown(claim: Claim, gone: Gone, now_us: int) -> Finished:

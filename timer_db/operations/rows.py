@@ -11,8 +11,10 @@ from uuid import UUID
 import orjson
 
 from timer_db.domain.backoff import DEFAULT_RETRY, RetryPolicy
+from timer_db.domain.errors import ContentUnreadable
 from timer_db.domain.states import OnUnknown, TimerState
 from timer_db.domain.timer import NewTimer, Timer
+from timer_db.encryption import NO_KEYS, Content, Keyring
 
 DEFAULT_COLLECTION_ID = 1
 
@@ -37,7 +39,17 @@ def row_of(timer: NewTimer) -> tuple[str | int | bytes | None, ...]:
         None if timer.retry is DEFAULT_RETRY or timer.retry == DEFAULT_RETRY else _json(asdict(timer.retry)),
         round(timer.timeout_seconds * 1000),
         str(timer.on_unknown),
+        None,
     )
+
+
+def sealed(row: tuple[Any, ...], keyring: Keyring) -> tuple[Any, ...]:
+    """The same row with its content as one sealed value; one that has none stays as it is."""
+    timer_id, headers, body, meta = row[0], row[9], row[10], row[12]
+    if headers is body is meta is None:
+        return row
+    value = keyring.seal(timer_id, Content(headers, meta, body))
+    return (*row[:9], None, value, row[11], None, *row[13:17], keyring.sealing_id)
 
 
 def next_at_us(timer: NewTimer) -> int:
@@ -46,10 +58,16 @@ def next_at_us(timer: NewTimer) -> int:
     return max(timer.due_at_us, timer.created_at_us)
 
 
-def fields_of(row: Sequence[Any]) -> dict[str, Any]:
+def fields_of(row: Sequence[Any], keyring: Keyring) -> dict[str, Any]:
     """What was asked for, from the columns `statements.timers.ASKED`."""
+    unreadable = ""
     (raw_id, name, priority, due, _next, created, _cancelled, _made, _doubt, url, append_id, method) = row[:12]
-    headers, body, body_is_json, meta, labels, retry, timeout_ms, on_unknown = row[12:20]
+    headers, body, body_is_json, meta, labels, retry, timeout_ms, on_unknown, sealed_with = row[12:21]
+    if sealed_with is not None:
+        try:
+            headers, meta, body = keyring.open(bytes(raw_id), sealed_with, bytes(body or b""))
+        except ContentUnreadable as error:
+            headers, meta, body, unreadable = None, None, None, error.reason
     return {
         "id": UUID(bytes=raw_id),
         "name": name,
@@ -67,13 +85,14 @@ def fields_of(row: Sequence[Any]) -> dict[str, Any]:
         "retry": RetryPolicy(**orjson.loads(retry)) if retry else DEFAULT_RETRY,
         "timeout_seconds": timeout_ms / 1000,
         "on_unknown": OnUnknown(on_unknown),
+        "unreadable": unreadable,
     }
 
 
-def timer_of(row: Sequence[Any]) -> Timer:
+def timer_of(row: Sequence[Any], keyring: Keyring = NO_KEYS) -> Timer:
     """A timer with its state, from a row of `statements.reading`."""
     next_us, cancelled_us, attempts_made = row[4], row[6], row[7]
-    waits, ended_as, ended_us = row[20:23]
+    waits, ended_as, ended_us = row[21:24]
     if ended_as is not None:
         state = TimerState(ended_as)
         attempts_made += 1
@@ -82,7 +101,7 @@ def timer_of(row: Sequence[Any]) -> Timer:
     else:
         state = TimerState.scheduled if waits else TimerState.firing
     return Timer(
-        **fields_of(row),
+        **fields_of(row, keyring),
         state=state,
         attempts=attempts_made,
         next_attempt_at_us=next_us if state is TimerState.scheduled else None,
@@ -96,7 +115,7 @@ def content_sha256(timer: NewTimer) -> bytes:
     The due time counts only as the client gave it: a delay gives another moment each time.
     """
     row = row_of(timer)
-    return hashlib.sha256(repr((row[2], timer.due_as_given, row[6:])).encode()).digest()
+    return hashlib.sha256(repr((row[2], timer.due_as_given, row[6:17])).encode()).digest()
 
 
 def _json(value: object) -> str:

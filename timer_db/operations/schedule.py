@@ -18,7 +18,15 @@ from timer_db.domain import ids
 from timer_db.domain.errors import NameTaken
 from timer_db.domain.states import ENDED, TimerState
 from timer_db.domain.timer import NewTimer, Timer
-from timer_db.operations.rows import DEFAULT_COLLECTION_ID, content_sha256, next_at_us, row_of, timer_of
+from timer_db.encryption import Keyring
+from timer_db.operations.rows import (
+    DEFAULT_COLLECTION_ID,
+    content_sha256,
+    next_at_us,
+    row_of,
+    sealed,
+    timer_of,
+)
 from timer_db.shards import Shard, Shards
 from timer_db.statements import names, queue, reading
 from timer_db.statements import timers as statements
@@ -84,11 +92,11 @@ async def schedule(shards: Shards, timers: Sequence[NewTimer]) -> list[Scheduled
 
 async def _schedule_on(shard: Shard, timers: Sequence[NewTimer]) -> list[Scheduled | NameTaken]:
     async def first_try(connection: Connection) -> list[Scheduled | NameTaken]:
-        return await _store(connection, timers, stored_before=frozenset())
+        return await _store(connection, timers, frozenset(), shard.keyring)
 
     async def repeat(connection: Connection) -> list[Scheduled | NameTaken]:
         rows = await connection.rows(statements.existing([timer.id.bytes for timer in timers]))
-        return await _store(connection, timers, stored_before=frozenset(UUID(bytes=row[0]) for row in rows))
+        return await _store(connection, timers, frozenset(UUID(bytes=row[0]) for row in rows), shard.keyring)
 
     try:
         return await transactions.run(shard.engine, first_try)
@@ -100,17 +108,19 @@ async def _schedule_on(shard: Shard, timers: Sequence[NewTimer]) -> list[Schedul
 
 
 async def _store(
-    connection: Connection, timers: Sequence[NewTimer], stored_before: frozenset[UUID]
+    connection: Connection, timers: Sequence[NewTimer], stored_before: frozenset[UUID], keyring: Keyring
 ) -> list[Scheduled | NameTaken]:
     named = [timer for timer in timers if timer.name is not None]
-    settled = await _settle_names(connection, named) if named else {}
+    settled = await _settle_names(connection, named, keyring) if named else {}
     new = timers
     if settled or stored_before:
         new = [timer for timer in timers if timer.id not in settled and timer.id not in stored_before]
     if new:
         rows = [row_of(timer) for timer in new]
-        await connection.write(statements.insert(rows), count=len(rows))
-        await connection.write(queue.put_new(map(_PLACE, rows)), count=len(rows))
+        if keyring:
+            rows = [sealed(row, keyring) for row in rows]
+        places = queue.put_new(map(_PLACE, rows))
+        await connection.write_last([(statements.insert(rows), len(rows)), (places, len(rows))])
     if not settled:
         return [Scheduled(as_stored(timer), True) for timer in timers]
     return [settled.get(timer.id) or Scheduled(as_stored(timer), True) for timer in timers]
@@ -123,20 +133,24 @@ def as_stored(timer: NewTimer) -> Timer:
     return _MAKE(*_VALUES(timer), TimerState.scheduled, 0, next_at_us(timer))
 
 
-async def _settle_names(connection: Connection, timers: Sequence[NewTimer]) -> dict[UUID, Scheduled | NameTaken]:
+async def _settle_names(
+    connection: Connection, timers: Sequence[NewTimer], keyring: Keyring
+) -> dict[UUID, Scheduled | NameTaken]:
     """Take the names, or say who has them. Only those that did not get theirs are in the result."""
     # By name, so that two batches with names in common lock them in one order; the first to ask comes first.
     named = sorted([(t.name, t) for t in timers if t.name is not None], key=itemgetter(0))
     contents = {timer.id: content_sha256(timer) for _, timer in named}
     wanted = dict(reversed(named))
-    rows = [(DEFAULT_COLLECTION_ID, name, t.id.bytes, contents[t.id]) for name, t in sorted(wanted.items())]
+    hashes = {timer_id: keyring.hash(content) for timer_id, content in contents.items()}
+    rows = [(DEFAULT_COLLECTION_ID, name, t.id.bytes, hashes[t.id]) for name, t in sorted(wanted.items())]
     await connection.write(*names.take(rows))
     holders = {
         name: (UUID(bytes=holder), bytes(content))
         for name, holder, content in await connection.rows(*names.holders(DEFAULT_COLLECTION_ID, sorted(wanted)))
     }
     contested = [(name, timer) for name, timer in named if holders[name][0] != timer.id]
-    living = await _living(connection, {i for name, timer in contested for i in (holders[name][0], timer.id)})
+    ids = {i for name, timer in contested for i in (holders[name][0], timer.id)}
+    living = await _living(connection, ids, keyring)
     results: dict[UUID, Scheduled | NameTaken] = {}
     for name, timer in contested:
         holder, content = holders[name]
@@ -144,10 +158,10 @@ async def _settle_names(connection: Connection, timers: Sequence[NewTimer]) -> d
             # A first try stored it; it had the name then, whoever has it now.
             results[timer.id] = Scheduled(as_stored(timer), created=True)
         elif holder in living and living[holder].state in ENDED:
-            change = names.hand_over(DEFAULT_COLLECTION_ID, name, holder.bytes, timer.id.bytes, contents[timer.id])
+            change = names.hand_over(DEFAULT_COLLECTION_ID, name, holder.bytes, timer.id.bytes, hashes[timer.id])
             await connection.write(*change, count=1)
-            holders[name] = (timer.id, contents[timer.id])
-        elif content == contents[timer.id]:
+            holders[name] = (timer.id, hashes[timer.id])
+        elif keyring.is_hash_of(content, contents[timer.id]):
             first = living.get(holder) or as_stored(wanted[name])
             results[timer.id] = Scheduled(first, created=False)
         else:
@@ -155,10 +169,11 @@ async def _settle_names(connection: Connection, timers: Sequence[NewTimer]) -> d
     return results
 
 
-async def _living(connection: Connection, timer_ids: Collection[UUID]) -> dict[UUID, Timer]:
+async def _living(connection: Connection, timer_ids: Collection[UUID], keyring: Keyring) -> dict[UUID, Timer]:
     found: dict[UUID, Timer] = {}
     ordered = sorted(timer_ids)
     for first in range(0, len(ordered), LIST_MAX):
         some = [timer_id.bytes for timer_id in ordered[first : first + LIST_MAX]]
-        found.update({timer.id: timer for timer in map(timer_of, await connection.rows(reading.by_ids(some)))})
+        rows = await connection.rows(reading.by_ids(some))
+        found.update({timer.id: timer for timer in [timer_of(row, keyring) for row in rows]})
     return found

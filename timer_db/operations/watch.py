@@ -52,11 +52,10 @@ class ClockKeeper:
         self._clock = clock
         self._retry = retry
         self._is_answering = False
-        self.reason = "the database was not reached yet"
 
     @property
     def is_ready(self) -> bool:
-        """Whether the database is fit and answered lately; else `reason` says why not."""
+        """Whether the database is fit and answered lately; the log says why not."""
         return self._is_answering and self._clock.age_seconds < _STALE_SECONDS
 
     async def wait_until_ready(self) -> None:
@@ -64,7 +63,7 @@ class ClockKeeper:
 
         Raises DatabaseUnfit or SchemaMismatch at once, DatabaseUnavailable when the tries are used up.
         """
-        await _until_reached(self._contact, self._retry, self._note_failure)
+        await _until_reached(self._contact, self._retry)
         self._is_answering = True
 
     async def run(self) -> None:
@@ -73,7 +72,6 @@ class ClockKeeper:
             try:
                 await look(self._engine, self._clock)
             except DatabaseUnavailable as error:
-                self.reason = str(error)
                 if self._is_answering:
                     log.warning("the database is away: %s", error)
                 self._is_answering = False
@@ -94,9 +92,6 @@ class ClockKeeper:
                 log.warning("database %d: %s", shard.number, warning)
         await look(self._engine, self._clock)
 
-    def _note_failure(self, reason: str) -> None:
-        self.reason = reason
-
 
 async def reach(shards: Shards, retry: ConnectRetry) -> None:
     """Wait until every shard answers, whatever its schema. Raises DatabaseUnavailable as `retry` says."""
@@ -105,16 +100,13 @@ async def reach(shards: Shards, retry: ConnectRetry) -> None:
         for shard in shards:
             await look(shard.engine, DatabaseClock())
 
-    await _until_reached(contact, retry, lambda _reason: None)
+    await _until_reached(contact, retry)
 
 
-async def _until_reached(
-    contact: Callable[[], Awaitable[None]], retry: ConnectRetry, note: Callable[[str], None]
-) -> None:
+async def _until_reached(contact: Callable[[], Awaitable[None]], retry: ConnectRetry) -> None:
     def before_sleep(state: RetryCallState) -> None:
         reason = str(state.outcome.exception()) if state.outcome else ""
         log.warning("waiting for the database (try %d): %s", state.attempt_number, reason)
-        note(reason)
 
     policy = AsyncRetrying(
         retry=retry_if_exception_type(DatabaseUnavailable),

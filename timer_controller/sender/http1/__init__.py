@@ -4,7 +4,6 @@
 turns names into addresses, and `sweeper` ends what took too long.
 """
 
-from timer_controller.sender.http1.resolver import Address
 from timer_controller.sender.http1.sender import Http1Sender
 
-__all__ = ["Address", "Http1Sender"]
+__all__ = ["Http1Sender"]

@@ -204,6 +204,8 @@ class Connection(asyncio.Protocol):
             if self._head_only:
                 self._whole = True
                 self._keep = self._parser.should_keep_alive()
+        elif status < 100:
+            raise ValueError("no such status")  # stops the parser
 
     def on_message_complete(self) -> None:
         if self._head_seen:

@@ -22,7 +22,10 @@ def new_parser(listener: object) -> Any:
 
 
 def headers_of(answer: bytes | bytearray) -> dict[bytes, str]:
-    """The headers that an answer begins with, by lower-case name; the first of each, none of interim answers."""
+    """The headers that an answer begins with, by lower-case name; the first of each, none of interim answers.
+
+    Of `transfer-encoding` it is the last, which says how the body ends.
+    """
     reader = _Reader()
     with suppress(httptools.HttpParserError, httptools.HttpParserUpgrade):
         reader.parser.feed_data(answer)
@@ -36,8 +39,12 @@ class _Reader:
         self._whole = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._whole:  # else it is a trailer
-            self.headers.setdefault(name.lower(), value.decode("latin-1"))
+        if self._whole:
+            return  # a trailer
+        name = name.lower()
+        if name == b"transfer-encoding":
+            self.headers.pop(name, None)
+        self.headers.setdefault(name, value.decode("latin-1"))
 
     def on_headers_complete(self) -> None:
         self._whole = self._whole or self.parser.get_status_code() >= 200

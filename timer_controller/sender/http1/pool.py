@@ -8,13 +8,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv6Address
 from math import inf
 
 from timer_controller.sender.faults import TIMED_OUT, describe
 from timer_controller.sender.http1.connection import Connection
-from timer_controller.sender.http1.resolver import Address, Resolver
+from timer_controller.sender.http1.resolver import Resolver
 from timer_controller.sender.target import Destination
+from timer_controller.special_addresses import Address, plain
 
 PermitAddress = Callable[[Address], str | None]
 """None lets a connection be made to the address; else the reason why not."""
@@ -155,7 +155,7 @@ class Pool:
         self._connecting += 1
         connection = None
         try:
-            connection = await self._connect_to_any(await self._addresses())
+            connection = await self._connect_to_any(await self._permitted_addresses())
             self.connections.add(connection)
             connection.adopt(self)
             return connection
@@ -164,8 +164,12 @@ class Pool:
             if connection is None:
                 self._give(None)
 
-    async def _addresses(self) -> Sequence[Address]:
-        """Those that may be connected to."""
+    async def _permitted_addresses(self) -> Sequence[Address]:
+        """Those that may be connected to. The connection goes to one of them as it is, and the name is not looked
+        up again: what a name server says later makes no difference to what was judged.
+
+        A name of which some addresses may be called and others not is called at those (docs/security.md).
+        """
         try:
             async with asyncio.timeout(self._limits.connect_timeout_seconds):
                 found = await self._resolver.addresses(self._destination.host)
@@ -175,18 +179,10 @@ class Pool:
             ) from None
         except OSError as error:
             raise Unreachable(describe(error)) from None
-        permitted: list[Address] = []
-        refusal: str | None = None
-        for address in found:
-            reason = self._permit_address(_plain(address))
-            if reason is None:
-                permitted.append(address)
-            else:
-                refusal = refusal or reason
-        if refusal is not None and not permitted:
-            raise Forbidden(refusal)
+        refusals = {address: self._permit_address(address) for address in map(plain, found)}
+        permitted = [address for address, refusal in refusals.items() if refusal is None]
         if not permitted:
-            raise Unreachable("the host's name has no address")
+            raise Forbidden(next(filter(None, refusals.values())))
         return permitted
 
     async def _connect_to_any(self, addresses: Sequence[Address]) -> Connection:
@@ -218,10 +214,3 @@ class Pool:
         if not connection.open:
             raise ConnectionResetError
         return connection
-
-
-def _plain(address: Address) -> Address:
-    """An IPv4 address that is dressed as IPv6 reaches the same machine."""
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    return address

@@ -9,14 +9,17 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import ip_address
 
-Address = IPv4Address | IPv6Address
+from timer_controller.special_addresses import Address, literal
+
 LookUp = Callable[[str], Sequence[Address]]
 """Blocks until it knows; raises `OSError` (`socket.gaierror`) for a name without an address."""
 
 _LOOK_UPS_AT_ONCE = 64
 _NAMES_KEPT = 4096
+_ADDRESSES_KEPT = 32
+"""Of one name. An answer can hold thousands, and each that is kept is judged and may be tried."""
 _FAILURE_KEPT_SECONDS = 1.0
 
 
@@ -49,10 +52,8 @@ class Resolver:
 
     async def addresses(self, host: str) -> Sequence[Address]:
         """At least one address. Raises `OSError`."""
-        try:
-            return [ip_address(host)]
-        except ValueError:
-            pass
+        if (address := literal(host)) is not None:
+            return [address]
         known = self._known.get(host)
         if known is not None and time.monotonic() < known.until:
             if isinstance(known.addresses, OSError):
@@ -73,7 +74,7 @@ class Resolver:
     async def _ask(self, host: str) -> Sequence[Address]:
         try:
             async with self._places:
-                found = await _in_a_thread(self._look_up, host)
+                found = (await _in_a_thread(self._look_up, host))[:_ADDRESSES_KEPT]
             self._remember(host, found, self._keep_seconds)
             return found
         except OSError as error:

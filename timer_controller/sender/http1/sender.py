@@ -19,10 +19,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from timer_controller.egress import EgressGuard
 from timer_controller.sender.answer import forbidden, unanswered, withheld
 from timer_controller.sender.faults import TIMED_OUT_BEFORE_SENDING
 from timer_controller.sender.http1.connection import Connection
-from timer_controller.sender.http1.pool import Forbidden, Limits, PermitAddress, Pool, Unreachable
+from timer_controller.sender.http1.pool import Forbidden, Limits, Pool, Unreachable
 from timer_controller.sender.http1.resolver import LookUp, Resolver, system_look_up
 from timer_controller.sender.protocol import AwaitedSender, Call, Cancel, Done
 from timer_controller.sender.target import (
@@ -150,19 +151,20 @@ class Http1Sender(AwaitedSender):
     def __init__(
         self,
         *,
+        guard: EgressGuard,
         max_connections_per_destination: int,
         max_idle_connections: int = 1000,
         idle_seconds: float = 30.0,
         connect_timeout_seconds: float = 5.0,
-        permit_address: PermitAddress = lambda address: None,
         ssl_context: ssl.SSLContext | None = None,
         look_up: LookUp = system_look_up,
         look_up_kept_seconds: float = 10.0,
     ) -> None:
-        """`permit_address` is asked of each address before a connection is made to it; `look_up` may block."""
+        """`guard` is asked once about the port of what URLs begin with, and about the addresses before each
+        connection; nothing is asked for a call on a connection that was kept. `look_up` may block."""
         self._limits = Limits(max_connections_per_destination, idle_seconds, connect_timeout_seconds)
         self._max_idle_connections = max_idle_connections
-        self._permit_address = permit_address
+        self._guard = guard
         self._ssl_context = ssl_context or verifying_context()
         self._resolver = Resolver(look_up, keep_seconds=look_up_kept_seconds)
         self._pools: dict[tuple[bool, str, int], Pool] = {}
@@ -222,6 +224,8 @@ class Http1Sender(AwaitedSender):
 
     def _new_route(self, prefix: str) -> _Route:
         destination = parse_destination(prefix)
+        if refusal := self._guard.port_refusal(destination.port):
+            raise UrlRefused(refusal)
         if len(self._routes) >= _ROUTES_KEPT:
             self._routes.clear()
         route = self._routes[prefix] = _Route(
@@ -234,7 +238,7 @@ class Http1Sender(AwaitedSender):
         pool = self._pools.get(key)
         if pool is None:
             pool = self._pools[key] = Pool(
-                destination, self._limits, self._resolver, self._permit_address, self._ssl_context
+                destination, self._limits, self._resolver, self._guard.address_refusal, self._ssl_context
             )
             if self._sweeping is None:
                 self._sweep_later()

@@ -1,0 +1,116 @@
+"""What the document says in words, because JSON Schema has none for it. schemathesis reads this before it begins.
+
+Formats make values that should be taken; what should be refused, it makes up by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import zoneinfo
+from datetime import datetime
+from typing import Any
+
+import schemathesis
+from hypothesis import strategies as st
+
+KEY_ID = "TIMER_TEST_KEY_ID"
+"""The environment variable with the id of a key that the API has."""
+
+_CENTURY_SECONDS = 3_155_760_000
+_RETRY = {"initial_seconds": 5, "max_seconds": 3600}
+_DEPTH_MAX = 64
+_HOST_MAX = 253
+_WHOLE = ("hours", "minutes", "seconds", "priority", "rate_per_second", "burst")
+
+_name = st.text(max_size=200).map(lambda text: "".join(filter(str.isprintable, text)).strip())
+_label = st.from_regex(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?", fullmatch=True)
+_host = st.one_of(
+    st.lists(_label, max_size=2).map(lambda labels: ".".join([*labels, "example"])),
+    st.ip_addresses(v=4).map(str),
+    st.ip_addresses(v=6).map(lambda address: f"[{address}]"),
+)
+_port = st.one_of(st.just(""), st.integers(1, 65_535).map(lambda port: f":{port}"))
+_target = st.from_regex(r"([/?]([!$&'()*+,\-./0-9:;=?@A-Z\[\]_a-z|~]|%[0-9A-Fa-f]{2}){0,200})?", fullmatch=True)
+_number = st.decimals(0, 1_000_000, allow_nan=False, places=3).map(lambda number: f"{number:f}")
+
+
+def _some_of(units: str) -> st.SearchStrategy[str]:
+    """Numbers with units, in their order."""
+    chosen = st.lists(st.sampled_from(units.split()), min_size=1, max_size=2, unique=True)
+    return chosen.flatmap(
+        lambda some: st.tuples(
+            *(_number.map(lambda n, unit=unit: n + unit) for unit in sorted(some, key=units.index))
+        )
+    ).map("".join)
+
+
+@st.composite
+def _due_time(draw: st.DrawFn) -> str:
+    """Of every form, and up to some ninety years ahead."""
+    text = draw(st.datetimes(datetime(1, 1, 3), datetime(2110, 1, 1))).isoformat(sep=draw(st.sampled_from("Tt ")))
+    hours, minutes = divmod(draw(st.integers(0, 1439)), 60)
+    return text + draw(st.sampled_from(["", "Z", "z", f"+{hours:02}:{minutes:02}", f"-{hours:02}:{minutes:02}"]))
+
+
+_FORMATS = {
+    "printable-name": _name.filter(lambda name: name not in ("", ".", "..")),
+    "receiver-url": st.builds("{}://{}{}{}".format, st.sampled_from(["http", "HTTPS"]), _host, _port, _target),
+    "due-time": _due_time(),
+    "iana-time-zone": st.sampled_from(sorted(zoneinfo.available_timezones() - {"localtime"})),
+    "short-duration": _some_of("d h m s"),
+    "iso-duration": _some_of("H M S").map("PT{}".format),
+    # The place before the first timer, which is one in every list.
+    "timers-cursor": st.just("AAA"),
+    "api-keys-cursor": st.just(os.environ.get(KEY_ID, "")),
+}
+for name, strategy in _FORMATS.items():
+    schemathesis.openapi.format(name, strategy)
+
+
+@schemathesis.hook
+def filter_case(_context: schemathesis.HookContext, case: schemathesis.Case) -> bool:
+    """Leaves out what is refused by rules about numbers, or for its size, but would count as valid."""
+    is_meant_to_be_valid = case.meta is not None and case.meta.generation.mode.is_positive
+    return not is_meant_to_be_valid or (_fits(case.body) and not any(map(_is_refused, _timers_in(case.body))))
+
+
+def _timers_in(body: Any) -> list[dict[str, Any]]:
+    items = body.get("timers") if isinstance(body, dict) else None
+    return [item for item in (items if isinstance(items, list) else [body]) if isinstance(item, dict)]
+
+
+def _is_refused(timer: dict[str, Any]) -> bool:
+    url = timer.get("url")
+    if isinstance(url, str) and len(re.split("[/?]", url)[2]) > _HOST_MAX:
+        return True
+    # To JSON Schema 1.0 is an integer. Here whole numbers are written without a point.
+    if any(isinstance(number, float) for number in map(timer.get, _WHOLE)):
+        return True
+    numbers = [timer.get(unit, 0) for unit in ("hours", "minutes", "seconds")]
+    if all(isinstance(number, int) for number in numbers):
+        hours, minutes, seconds = numbers
+        if hours * 3600 + minutes * 60 + seconds > _CENTURY_SECONDS:
+            return True
+    retry = timer.get("retry")
+    if isinstance(retry, dict):
+        if isinstance(retry.get("max_attempts"), float):
+            return True
+        first, longest = (retry.get(name, usual) for name, usual in _RETRY.items())
+        return isinstance(first, int | float) and isinstance(longest, int | float) and first > longest
+    return False
+
+
+def _fits(value: Any, depth: int = 0) -> bool:
+    """Whether numbers have 64 bits, and nothing is nested too deep."""
+    match value:
+        case bool() | None | str():
+            return True
+        case int():
+            return -(2**63) <= value < 2**63
+        case dict():
+            return depth < _DEPTH_MAX and all(_fits(item, depth + 1) for item in value.values())
+        case list():
+            return depth < _DEPTH_MAX and all(_fits(item, depth + 1) for item in value)
+        case _:
+            return True

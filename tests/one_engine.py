@@ -1,0 +1,23 @@
+"""For folders whose tests hardly depend on the database: once is enough."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from timer_db.embedded import EngineKind
+
+
+def keep_one_engine(config: pytest.Config, items: list[pytest.Item], folder: Path) -> None:
+    """Of tests in the folder, leave out those on MariaDB, unless it was asked for (`--engine mariadb`)."""
+    if config.getoption("--engine") != "all":
+        return
+    kept = [item for item in items if not (folder in item.path.parents and _engine_of(item) is EngineKind.mariadb)]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+    items[:] = kept
+
+
+def _engine_of(item: pytest.Item) -> object:
+    callspec = getattr(item, "callspec", None)
+    return callspec.params.get("engine_kind") if callspec else None
