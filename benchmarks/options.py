@@ -9,7 +9,19 @@ from typing import Any
 
 from timer_db.embedded import EngineKind
 
-WORKLOADS = ("floor", "create", "batch", "burst", "backlog", "spread", "pending", "mixed", "slow", "memory")
+WORKLOADS = (
+    "floor",
+    "create",
+    "batch",
+    "burst",
+    "backlog",
+    "spread",
+    "pending",
+    "after",
+    "mixed",
+    "slow",
+    "memory",
+)
 """In the order in which they run."""
 
 
@@ -33,6 +45,8 @@ class Options:
     spread_seconds: int = 20
     pending_timers: int = 20_000
     pending_others: int = 1_000_000
+    after_timers: int = 20_000
+    after_delivered: int = 200_000
     mixed_timers: int = 50_000
     mixed_rate: int = 300
     mixed_idle_seconds: int = 10
@@ -58,6 +72,8 @@ QUICK: dict[str, Any] = {
     "spread_seconds": 3,
     "pending_timers": 3_000,
     "pending_others": 20_000,
+    "after_timers": 3_000,
+    "after_delivered": 6_000,
     "mixed_timers": 3_000,
     "mixed_idle_seconds": 2,
     "slow_seconds": 3,
@@ -75,6 +91,8 @@ FULL: dict[str, Any] = {
     "spread_seconds": 60,
     "pending_timers": 200_000,
     "pending_others": 10_000_000,
+    "after_timers": 200_000,
+    "after_delivered": 10_000_000,
     "mixed_timers": 500_000,
     "mixed_idle_seconds": 30,
     "slow_seconds": 60,
@@ -89,6 +107,7 @@ _HELP = {
     "backlog_timers": "timers of five priorities that were due an hour ago",
     "spread_rates": "timers per second, one case each",
     "pending_others": "timers that wait while a burst is delivered",
+    "after_delivered": "timers that were delivered before, and are still there",
     "mixed_rate": "creates per second while a burst is delivered",
     "memory_in_flight": "calls that a controller has in flight at once",
 }

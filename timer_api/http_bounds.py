@@ -65,6 +65,8 @@ class BoundedProtocol(OneWriteProtocol):
         self.pipeline.clear()
         self._is_deaf, self._unread = True, b""
         super().connection_lost(exc)
+        # One that never began still leads back here.
+        self.cycle = None  # type: ignore[assignment]
 
     def data_received(self, data: bytes) -> None:
         """As in asyncio's Protocol."""
@@ -195,7 +197,9 @@ class BoundedProtocol(OneWriteProtocol):
             detail = f"the request did not arrive within {self.request_seconds:g} seconds"
             self._refuse(Problem(Kind.request_timeout, detail))
         else:
-            self.transport.close()  # nothing ever came
+            # Nothing came that would need an answer.
+            self._arriving_since = inf
+            self.transport.close()
 
     def _refuse(self, problem: Problem) -> None:
         """Read no more, and close when every whole request was answered. The problem is about what is arriving."""

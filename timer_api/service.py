@@ -76,8 +76,8 @@ class Service:
 
     @property
     def unready_because(self) -> str | None:
-        """Why calls should be sent elsewhere; None when all is well. Anybody may ask, so what the driver says, which
-        names the server and its user, is left to the log."""
+        """Why calls should be sent elsewhere; None when all is well. Anybody may ask, so what the driver says,
+        which names the server and its user, is left to the log."""
         if not self.keeper.is_ready:
             return "the database cannot be used now; the log says why"
         return None if self.gate.is_known else "the API keys were not read yet"

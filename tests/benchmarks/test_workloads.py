@@ -19,7 +19,7 @@ from benchmarks.loading import load, template
 from benchmarks.options import Options
 from benchmarks.programs import Program, wait_until
 from benchmarks.sink import Sink, find_nginx
-from benchmarks.workloads import backlog, batch, burst, create, floor
+from benchmarks.workloads import after, backlog, batch, burst, create, floor
 from benchmarks.workloads.backlog import _order
 from timer_db.domain import ids
 from timer_db.embedded import EmbeddedServer, EngineKind
@@ -57,6 +57,8 @@ def ground(
         batch_sizes=(10, 3 * TIMERS),
         batch_connections=2,
         floor_timers=TIMERS,
+        after_timers=TIMERS,
+        after_delivered=2 * TIMERS,
     )
     (tmp_path / "sink").mkdir()
     observer, sink = Observer(database_url), Sink(tmp_path / "sink", 1)
@@ -149,3 +151,11 @@ def test_a_program_ends_with_its_block_and_a_dead_one_is_named(tmp_path: Path) -
     dead = Program("a failure", ["/bin/false"], tmp_path / "log")
     with dead, pytest.raises(BenchmarkError, match="a failure ended with 1"):
         wait_until("never", lambda: False, 30, [dead])
+
+
+def test_after_keeps_what_was_delivered_before(ground: Ground) -> None:
+    [result] = after.run(ground)
+    assert has_meanings(result)
+    assert result.figures["logged_delivered"] == 4 * TIMERS
+    assert result.figures["missed"] == result.figures["doubled"] == 0
+    assert ground.observer.number("SELECT COUNT(*) FROM timers") == 0
