@@ -101,8 +101,7 @@ class Session:
             monotonic=monotonic,
         )
         self._shelf = Shelf(
-            engine,
-            controller_id,
+            self._finisher.release,
             clock=clock,
             ahead=lambda: self._wheel.waiting + self._dispatcher.waiting,
             on_released=self._wheel.put,

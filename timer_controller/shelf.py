@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from timer_db.clock import DatabaseClock
 from timer_db.domain.claim import Claim
 from timer_db.domain.queue_entry import QueueEntry
-from timer_db.engine import Engine
-from timer_db.operations.claim import release
 
 AHEAD_MAX = 768
 """So many released claims may wait to be sent: what a controller sends in some 50 ms."""
@@ -19,6 +17,9 @@ TICK_SECONDS = 0.05
 """The longest without a look while claims wait that are due."""
 _RUN = 64
 """How many claims of one batch are taken before others are looked at."""
+
+Release = Callable[[Mapping[int, int]], Awaitable[None]]
+"""Writes down that all claims of these batches (by number) may be sent, but for so many of the last."""
 
 
 @dataclass(slots=True)
@@ -39,20 +40,19 @@ class Shelf:
     """Between the claimer and the wheel. Should this controller be lost, nobody can tell of a released claim
     whether it was sent; of all others it is known that they were not. So only what will be sent soon is released.
 
-    `ahead` tells how many released claims wait to be sent; `on_released` takes those that may be sent from now on.
+    `release` writes it down, `ahead` tells how many released claims wait to be sent; `on_released` takes those
+    that may be sent from now on.
     """
 
     def __init__(
         self,
-        engine: Engine,
-        controller_id: int,
+        release: Release,
         *,
         clock: DatabaseClock,
         ahead: Callable[[], int],
         on_released: Callable[[list[Claim]], None],
     ) -> None:
-        self._engine = engine
-        self._controller_id = controller_id
+        self._release = release
         self._clock = clock
         self._ahead = ahead
         self._on_released = on_released
@@ -99,7 +99,7 @@ class Shelf:
             return early_us / 1_000_000
         chosen = self._choose(room, now_us)
         unsent = {number: len(self._batches[number].entries) - first for number, first in chosen.items()}
-        await release(self._engine, self._controller_id, unsent)
+        await self._release(unsent)
         released = [claim for number, first in chosen.items() for claim in self._take(number, first)]
         self._on_released(released)
         return 0

@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import pytest
 import pytest_asyncio
@@ -20,7 +21,7 @@ from timer_controller.shelf import Shelf
 from timer_db.clock import DatabaseClock
 from timer_db.domain.claim import Claim
 from timer_db.domain.queue_entry import PRIORITY_MAX, QueueEntry
-from timer_db.operations.claim import all_at_once
+from timer_db.operations.claim import all_at_once, release
 from timer_db.operations.watch import look
 from timer_db.statements import queue
 
@@ -48,8 +49,7 @@ class Rig:
         self.lease.renew(0.0)
         self.controller = await self.desk.join()
         self.shelf = NothingWaits(
-            self.desk.engine,
-            self.controller,
+            partial(release, self.desk.engine, self.controller),
             clock=self.clock,
             ahead=lambda: 0,
             on_released=self.claimed.extend,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 import pytest_asyncio
@@ -15,7 +16,7 @@ from timer_db.domain.claim import Claim
 from timer_db.domain.errors import Fenced
 from timer_db.domain.queue_entry import QueueEntry
 from timer_db.domain.states import OnUnknown, TimerState
-from timer_db.operations.claim import BATCH_MAX, adopt, load
+from timer_db.operations.claim import BATCH_MAX, adopt, load, release
 from timer_db.operations.rescue import Rescued, fence_silent, find_gone, rescue_batch
 from timer_db.operations.watch import look
 
@@ -36,8 +37,7 @@ class Rig:
         self.now_us = clock.earliest_us()
         self.controller = await self.desk.join()
         self.shelf = Shelf(
-            self.desk.engine,
-            self.controller,
+            partial(release, self.desk.engine, self.controller),
             clock=clock,
             ahead=lambda: self.ahead,
             on_released=self.released.extend,

@@ -9,7 +9,7 @@ from unittest import mock
 
 from tests.simulation import model
 from tests.simulation.server import Wire
-from timer_controller import claimer, finisher, heartbeat, reclaimer, rescuer, retention, session, shelf
+from timer_controller import claimer, finisher, heartbeat, reclaimer, rescuer, retention, session
 from timer_controller.session import Session
 from timer_db.clock import DatabaseClock
 from timer_db.domain.claim import Claim, Finished, Returned
@@ -187,7 +187,7 @@ _PLACES: Sequence[tuple[object, str, object]] = (
     (claimer.operations, "claim", claim),
     (claimer.operations, "adopt", adopt),
     (claimer.operations, "load", load),
-    (shelf, "release", release),
+    (finisher, "release", release),
     (reclaimer, "adopt", adopt),
     (reclaimer, "load", load),
     (reclaimer, "claim_deferred", claim_deferred),

@@ -124,6 +124,7 @@ _BODY = {
         **problems(
             PATH,
             Problem(Kind.malformed_json, "Expecting ',' delimiter: line 1 column 14"),
+            Problem(Kind.request_timeout, "the request did not arrive within 60 seconds"),
             Problem(Kind.body_too_large, f"a body has at most {_BODY_BYTES:,} bytes"),
             Problem(Kind.unsupported_media_type, "the Content-Type is missing: send JSON"),
             invalid_example("scopes", "it is required"),

@@ -126,6 +126,7 @@ _AT_THE_FRONT_DOOR = RuntimeError("`app.FrontDoor` answers this call; the route 
         **problems(
             create.PATH,
             examples.NO_JSON,
+            examples.TOO_SLOW,
             examples.NAME_TAKEN,
             examples.TOO_LARGE,
             examples.NOT_JSON,
