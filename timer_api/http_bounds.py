@@ -94,8 +94,8 @@ class BoundedProtocol(OneWriteProtocol):
 
     def on_headers_complete(self) -> None:
         """The application begins."""
-        if self._wishes_upgrade():
-            return
+        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
+            return  # `_parse` reads it again
         super().on_headers_complete()
         # Trailers come the way of headers, and must not become some (RFC 9110, 6.5.1): whoever looked at the
         # headers before us has not looked at them.
@@ -108,8 +108,8 @@ class BoundedProtocol(OneWriteProtocol):
 
     def on_message_complete(self) -> None:
         """A request is whole."""
-        if self._wishes_upgrade():
-            return
+        if self.headers is not _NOWHERE:
+            return  # nothing has begun
         self._arriving_since = inf
         self._around_bytes = 0
         super().on_message_complete()
@@ -160,9 +160,6 @@ class BoundedProtocol(OneWriteProtocol):
             if self._around_bytes > AROUND_BYTES_MAX:
                 detail = f"the request line, headers and trailers have at most {AROUND_BYTES_MAX:,} bytes"
                 self._refuse(Problem(Kind.headers_too_large, detail))
-
-    def _wishes_upgrade(self) -> bool:
-        return bool(self.parser.should_upgrade()) and self.parser.get_method() != b"CONNECT"
 
     def _parse_without_upgrade(self) -> None:
         """Read the head once more without the wish for another protocol, as RFC 9110, 7.8 lets a server do.

@@ -196,6 +196,7 @@ async def test_endless_faults_make_no_endless_answer(client: httpx.AsyncClient) 
         ("GET", "/health/live", Kind.body_not_allowed),
         ("GET", "/docs", Kind.body_not_allowed),
         ("DELETE", "/timers", Kind.method_not_allowed),
+        ("GET", "/timers/batch", Kind.method_not_allowed),
     ],
 )
 async def test_a_call_without_a_body_refuses_one(
