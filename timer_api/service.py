@@ -16,6 +16,7 @@ from timer_db.clock import DatabaseClock
 from timer_db.domain.errors import DatabaseError, NameTaken
 from timer_db.domain.timer import NewTimer
 from timer_db.engine import Pool, open_shards
+from timer_db.operations.directory import DirectoryKeeper
 from timer_db.operations.schedule import Scheduled, schedule
 from timer_db.operations.watch import ClockKeeper, ConnectRetry
 
@@ -48,6 +49,7 @@ class Service:
         self.batch_intake = Intake(self._schedule, name="batch writer")
         self.admission = Admission(settings.api_batch_queue_bytes)
         self.gate = Gate(self.shards, settings.api_keys_given, monotonic)
+        self.directory = DirectoryKeeper(self.shards)
         self.reached = asyncio.Event()
         """Set when the database was reached for the first time, and the keys were read from it."""
         self._on_fatal = on_fatal
@@ -89,9 +91,10 @@ class Service:
         try:
             await self.keeper.wait_until_ready()
             await self.gate.wait_until_known()
+            await self.directory.refresh()
             self.reached.set()
             log.info("ready: the database answers")
-            await asyncio.gather(self.keeper.run(), self.gate.run())
+            await asyncio.gather(self.keeper.run(), self.gate.run(), self.directory.run())
         except DatabaseError as error:
             self._on_fatal(str(error))
         except Exception as error:

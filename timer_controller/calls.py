@@ -9,6 +9,7 @@ from timer_controller.signing import Signer
 from timer_controller.version import USER_AGENT
 from timer_db.domain.claim import Claim
 from timer_db.domain.claimed_timer import ClaimedTimer
+from timer_db.domain.directory import ONLY_DEFAULT, Directory
 from timer_db.domain.representation import represent_firing, rfc3339
 from timer_db.encryption import NO_KEYS, Keyring
 
@@ -19,8 +20,15 @@ _OURS_ALONE = "webhook-"
 _JSON, _BYTES = "Content-Type: application/json\r\n", "Content-Type: application/octet-stream\r\n"
 
 
-def call_of(claim: Claim, now_us: int, signer: Signer | None = None, keyring: Keyring = NO_KEYS) -> Call:
-    """The request to make now, at `now_us` by the database's clock, signed when there is a signer.
+def call_of(
+    claim: Claim,
+    now_us: int,
+    signer: Signer | None = None,
+    keyring: Keyring = NO_KEYS,
+    directory: Directory = ONLY_DEFAULT,
+) -> Call:
+    """The request to make now, at `now_us` by the database's clock, signed when there is a signer. `directory`
+    knows the timer's owner.
 
     Raises ContentUnreadable for a timer whose content is sealed and cannot be opened with `keyring`.
     """
@@ -29,7 +37,7 @@ def call_of(claim: Claim, now_us: int, signer: Signer | None = None, keyring: Ke
         timer = _opened(timer, keyring)
     timer_id = timer.id_text
     due_at = rfc3339(timer.due_at_us)
-    body, type_line = body_of(timer, due_at)
+    body, type_line = body_of(timer, due_at, directory)
     at_seconds = now_us // 1_000_000
     signature_line = ""
     if signer is not None:
@@ -62,14 +70,14 @@ def url_of(timer: ClaimedTimer) -> str:
     return f"{path.removesuffix('/')}/{timer.id_text}?{query}"
 
 
-def body_of(timer: ClaimedTimer, due_at: str) -> tuple[bytes, str]:
+def body_of(timer: ClaimedTimer, due_at: str, directory: Directory = ONLY_DEFAULT) -> tuple[bytes, str]:
     """The body and its line among the headers; without one of its own, the timer as `GET` shows it. `due_at` is
     its due time as text."""
     if timer.body is not None:
         return timer.body, _JSON if timer.body_is_json else _BYTES
     if timer.method not in _WITH_CONTENT:
         return b"", ""
-    return represent_firing(timer, due_at).encode(), _JSON
+    return represent_firing(timer, due_at, directory).encode(), _JSON
 
 
 def _with_own_headers(call: Call, own: dict[str, str]) -> Call:

@@ -11,10 +11,12 @@ from timer_controller.hands import Hands
 from timer_controller.lease import Lease
 from timer_controller.shelf import Shelf
 from timer_db.clock import DatabaseClock
+from timer_db.domain.claim import Claim
 from timer_db.domain.errors import DatabaseUnavailable
 from timer_db.domain.queue_entry import time_bound
 from timer_db.engine import Engine
 from timer_db.operations import claim as operations
+from timer_db.operations.directory import DirectoryKeeper
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +47,7 @@ class Claimer:
         hands: Hands,
         poll_seconds: float,
         shelf: Shelf,
+        directory: DirectoryKeeper,
         on_claimed: Callable[[], None],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -55,6 +58,7 @@ class Claimer:
         self._hands = hands
         self._poll_seconds = poll_seconds
         self._shelf = shelf
+        self._directory = directory
         self._on_claimed = on_claimed
         self._monotonic = monotonic
         self.is_behind = False
@@ -132,6 +136,7 @@ class Claimer:
         except DatabaseUnavailable:
             self._uncertain = True
             raise
+        await self._learn_owners(taken.claims)
         entries = taken.entries
         reached = self._ranks.index(entries[-1].rank) if len(entries) == limit else len(self._ranks)
         self.is_behind = bool(entries) and entries[0].at_us < self._clock.earliest_us() - BEHIND_US
@@ -145,10 +150,19 @@ class Claimer:
         """The answer to the last claim was lost, with a batch or without one."""
         entries, unsent = await operations.adopt(self._engine, self._controller_id, self._number)
         claims = await operations.load(self._engine, self._number, entries)
+        await self._directory.covering({claim.timer.owner for claim in claims})
         self._uncertain = False
         if entries:
             log.warning("adopted batch %d with %d timers: its claim's answer was lost", self._number, len(entries))
             self._hold(operations.Taken(entries, claims, entries[len(entries) - unsent :]))
+
+    async def _learn_owners(self, claims: list[Claim]) -> None:
+        """What a claimed timer belongs to is known before it is called."""
+        try:
+            await self._directory.covering({claim.timer.owner for claim in claims})
+        except DatabaseUnavailable:
+            self._uncertain = True
+            raise
 
     def _hold(self, taken: operations.Taken) -> None:
         self._hands.take(self._number, [claim.entry for claim in taken.claims])

@@ -17,6 +17,7 @@ from timer_controller.sender.protocol import Cancel, Result, Sender
 from timer_controller.signing import Signer
 from timer_db.clock import DatabaseClock
 from timer_db.domain.claim import Claim, Finished
+from timer_db.domain.directory import ONLY_DEFAULT, Directory
 from timer_db.domain.errors import ContentUnreadable, DatabaseUnavailable, TimerNotFound
 from timer_db.domain.policy import Next, after_attempt
 from timer_db.domain.queue_entry import QueueEntry
@@ -54,6 +55,7 @@ class Delivery:
         on_refused: Callable[[Claim], None],
         on_left: Left,
         load_whole: Callable[[Claim], Awaitable[Claim]],
+        directory: Callable[[], Directory] = lambda: ONLY_DEFAULT,
         signer: Signer | None = None,
         keyring: Keyring = NO_KEYS,
         draw: Callable[[], float] = random.random,
@@ -67,6 +69,7 @@ class Delivery:
         self._on_refused = on_refused
         self._on_left = on_left
         self._load_whole = load_whole
+        self._directory = directory
         self._signer = signer
         self._keyring = keyring
         self._unreadable: set[str] = set()
@@ -102,7 +105,7 @@ class Delivery:
         now_us = self._clock.earliest_us()
         ended = partial(self._ended, claim, destination, self._monotonic(), now_us)
         try:
-            call = call_of(claim, now_us, self._signer, self._keyring)
+            call = call_of(claim, now_us, self._signer, self._keyring, self._directory())
             cancel = self._sender.start(call, self._lease.may_send, ended)
         except ContentUnreadable as error:
             self._note_unreadable(claim, error)
@@ -193,7 +196,7 @@ class Delivery:
                 outcome=result.outcome,
                 http_status=result.status,
                 retry_after_seconds=result.retry_after_seconds,
-                attempt=claim.attempt,
+                attempt=claim.attempt - claim.timer.attempts_before,
                 retry=claim.timer.retry,
                 on_unknown=claim.timer.on_unknown,
                 now_us=finished_at_us,
@@ -213,6 +216,7 @@ class Delivery:
             latency_us,
             result.answer,
             following.retry_at_us,
+            claim.timer.owner,
         )
 
 

@@ -16,6 +16,7 @@ from timer_db.domain.queue_entry import QueueEntry
 from timer_db.engine import Engine
 from timer_db.operations.claim import BATCH_MAX, adopt, load
 from timer_db.operations.deferred import FIRST_NUMBER, claim_deferred, destinations
+from timer_db.operations.directory import DirectoryKeeper
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ class Reclaimer:
         lease: Lease,
         hands: Hands,
         deferrer: Deferrer,
+        directory: DirectoryKeeper,
         poll_seconds: float,
         on_claimed: Callable[[list[Claim]], None],
         monotonic: Callable[[], float] = time.monotonic,
@@ -47,6 +49,7 @@ class Reclaimer:
         self._lease = lease
         self._hands = hands
         self._deferrer = deferrer
+        self._directory = directory
         self._poll_seconds = poll_seconds
         self._on_claimed = on_claimed
         self._monotonic = monotonic
@@ -139,6 +142,7 @@ class Reclaimer:
             return
         try:
             claims = await load(self._engine, self._number, entries)
+            await self._directory.covering({claim.timer.owner for claim in claims})
         except DatabaseUnavailable:
             self._uncertain = True
             raise

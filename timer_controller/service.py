@@ -13,9 +13,10 @@ from timer_controller.settings import ControllerSettings
 from timer_controller.signing import signer_of
 from timer_db.clock import DatabaseClock
 from timer_db.domain.errors import DatabaseUnavailable, Fenced
-from timer_db.engine import Engine, Pool, open_shards
+from timer_db.engine import Pool, open_shards
+from timer_db.operations.directory import DirectoryKeeper
 from timer_db.operations.watch import ClockKeeper, ConnectRetry
-from timer_db.shards import Shards
+from timer_db.shards import Shard, Shards
 
 log = logging.getLogger(__name__)
 
@@ -55,20 +56,23 @@ class Controller:
             settings.db_connect_wait_max_seconds,
         )
         keeper = ClockKeeper(shards, DatabaseClock(), retry)
+        directory = DirectoryKeeper(shards)
         try:
             if await self._unless_stopped(keeper.wait_until_ready()):
                 async with asyncio.TaskGroup() as group:
-                    for shard in shards:
-                        group.create_task(self._serve(shard.number, shard.engine))
+                    reading = group.create_task(directory.run())
+                    serving = [group.create_task(self._serve(shard, directory)) for shard in shards]
+                    await asyncio.gather(*serving)
+                    reading.cancel()
         finally:
             await self._sender.aclose()
             await shards.close()
 
-    async def _serve(self, number: int, engine: Engine) -> None:
+    async def _serve(self, shard: Shard, directory: DirectoryKeeper) -> None:
         while not self._stop.is_set():
             try:
-                joined = await session.join(engine, self._sender, self._settings, self._signer)
-                self._sessions[number] = joined
+                joined = await session.join(shard.engine, self._sender, self._settings, directory, self._signer)
+                self._sessions[shard.number] = joined
                 await joined.run(self._stop)
             except* Fenced as group:
                 log.warning("lost the place among the controllers: %s; joining again", group.exceptions[0])

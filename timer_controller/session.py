@@ -36,6 +36,7 @@ from timer_db.domain.errors import DatabaseUnavailable
 from timer_db.engine import Engine
 from timer_db.operations import membership
 from timer_db.operations.claim import load_whole
+from timer_db.operations.directory import DirectoryKeeper
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class Session:
         controller_id: int,
         sender: Sender,
         settings: ControllerSettings,
+        directory: DirectoryKeeper,
         signer: Signer | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -70,6 +72,7 @@ class Session:
             on_refused=self._on_refused,
             on_left=self._on_left,
             load_whole=partial(load_whole, engine),
+            directory=lambda: directory.current,
             signer=signer,
             keyring=settings.keyring,
             monotonic=monotonic,
@@ -96,6 +99,7 @@ class Session:
             lease=self.lease,
             hands=self._hands,
             deferrer=deferrer,
+            directory=directory,
             poll_seconds=settings.poll_seconds,
             on_claimed=self._dispatcher.take_back,
             monotonic=monotonic,
@@ -114,6 +118,7 @@ class Session:
             hands=self._hands,
             poll_seconds=settings.poll_seconds,
             shelf=self._shelf,
+            directory=directory,
             on_claimed=self._on_claimed,
             monotonic=monotonic,
         )
@@ -241,6 +246,7 @@ async def join(
     engine: Engine,
     sender: Sender,
     settings: ControllerSettings,
+    directory: DirectoryKeeper,
     signer: Signer | None = None,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Session:
@@ -248,4 +254,4 @@ async def join(
     host, pid = socket.gethostname(), os.getpid()
     controller_id = await membership.join(engine, host, pid, VERSION)
     log.info("joined as controller %d (%s:%d)", controller_id, host, pid)
-    return Session(engine, controller_id, sender, settings, signer, monotonic)
+    return Session(engine, controller_id, sender, settings, directory, signer, monotonic)

@@ -31,6 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.mysql import (
     BIGINT,
     BINARY,
+    BLOB,
     INTEGER,
     MEDIUMBLOB,
     MEDIUMTEXT,
@@ -105,6 +106,9 @@ timers = Table(
     Column("on_failure_url", String(2083)),
     # The id of the key with which body, headers and meta are sealed, as one value in `body`; null: they are not.
     Column("sealed_with", VARCHAR(32, charset="ascii", collation="ascii_bin")),
+    Column("schedule_id", INTEGER(unsigned=True)),
+    # Attempts before it was replayed last: its retry policy counts those that came after.
+    Column("attempts_before", SMALLINT(unsigned=True), nullable=False, server_default=text("0")),
     CheckConstraint(f"priority <= {PRIORITY_MAX}", name="priority"),
     CheckConstraint(f"due_at_us BETWEEN 0 AND {FOREVER_US}", name="due_at_us"),
     CheckConstraint(f"next_at_us BETWEEN 0 AND {FOREVER_US}", name="next_at_us"),
@@ -227,14 +231,21 @@ idempotency_keys = Table(
     **_INNODB,
 )
 
+# Collections, routes and schedules are on the first server only. Deleted ones stay, under another name, as long as
+# timers may name their numbers.
 collections = Table(
     "collections",
     metadata,
     Column("id", INTEGER(unsigned=True), primary_key=True, autoincrement=True),
     Column("name", String(200), nullable=False),
     Column("is_paused", TINYINT(1), nullable=False, server_default=text("0")),
-    Column("defaults", MEDIUMTEXT),  # JSON: retry, timeout, priority, retention …
+    Column("defaults", MEDIUMTEXT),  # JSON: retry, timeout_seconds, priority, on_unknown
     _time("created_at_us"),
+    Column("retention_days", SMALLINT(unsigned=True)),
+    Column("waiting_max", BigInteger),
+    Column("egress_allow", MEDIUMTEXT),  # JSON list of ranges
+    Column("changed_at_us", BigInteger, nullable=False, server_default=text("0")),
+    _time("deleted_at_us", nullable=True),
     Index("uq_collections_name", "name", unique=True),
     **_INNODB,
 )
@@ -250,7 +261,61 @@ routes = Table(
     Column("settings", MEDIUMTEXT),  # JSON: secrets, limits, retry policy
     Column("is_disabled", TINYINT(1), nullable=False, server_default=text("0")),
     _time("created_at_us"),
+    Column("is_paused", TINYINT(1), nullable=False, server_default=text("0")),
+    Column("secrets", BLOB),  # JSON, sealed when `sealed_with` names a key
+    Column("sealed_with", VARCHAR(32, charset="ascii", collation="ascii_bin")),
+    _time("disabled_at_us", nullable=True),
+    Column("disabled_because", String(255)),
+    Column("changed_at_us", BigInteger, nullable=False, server_default=text("0")),
+    _time("deleted_at_us", nullable=True),
     Index("uq_routes_name", "name", unique=True),
+    **_INNODB,
+)
+
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("id", INTEGER(unsigned=True), primary_key=True, autoincrement=True),
+    Column("name", String(200), nullable=False),
+    Column("settings", MEDIUMTEXT, nullable=False),  # JSON: when, and what its timers are like
+    Column("is_paused", TINYINT(1), nullable=False, server_default=text("0")),
+    _time("next_run_at_us", nullable=True),
+    _time("last_run_at_us", nullable=True),
+    _id("last_timer_id", nullable=True),
+    _time("created_at_us"),
+    _time("changed_at_us"),
+    _time("deleted_at_us", nullable=True),
+    Index("uq_schedules_name", "name", unique=True),
+    Index(None, "next_run_at_us"),
+    **_INNODB,
+)
+
+# Which timers have a label, or belong to a group: 8 bytes of `domain.marks`, then the timer's id. One column, so
+# that one IN list names rows.
+label_index = Table("label_index", metadata, Column("entry", BINARY(24), primary_key=True), **_INNODB)
+
+# How many timers there are (`made`), and how many of them are in each state in which they ended. A count is the
+# sum of its slots: each connection has its own, so that no transaction waits for another one's.
+timer_counts = Table(
+    "timer_counts",
+    metadata,
+    Column("collection_id", INTEGER(unsigned=True), primary_key=True, autoincrement=False),
+    Column("route_id", INTEGER(unsigned=True), primary_key=True, autoincrement=False),  # 0: none
+    Column("state", VARCHAR(16, charset="ascii", collation="ascii_bin"), primary_key=True),
+    Column("slot", SMALLINT(unsigned=True), primary_key=True, autoincrement=False),
+    Column("timers", BigInteger, nullable=False),
+    **_INNODB,
+)
+
+# What operators should know of: a route that was disabled, for one.
+events = Table(
+    "events",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=True),
+    _time("at_us"),
+    Column("kind", VARCHAR(64, charset="ascii", collation="ascii_bin"), nullable=False),
+    Column("subject", String(220), nullable=False),
+    Column("detail", String(1000), nullable=False),
     **_INNODB,
 )
 

@@ -53,16 +53,16 @@ class Connection:
             raise UnexpectedCount(sql, found, count)
         return found
 
-    async def write_last(self, writes: Sequence[tuple[str, int]]) -> None:
-        """The last statements of the transaction with their counts, and its COMMIT, in one piece: one wait for the
-        server instead of three.
+    async def write_last(self, writes: Sequence[tuple[str, int | None]]) -> None:
+        """The last statements of the transaction with their counts (None: any), and its COMMIT, in one piece: one
+        wait for the server instead of several.
 
         Only for statements that write as many rows as were given or fail, such as plain inserts: a statement that
         fails is the last that the server looks at, but another count than expected is seen after the COMMIT.
         """
         await self._cursor.execute(";".join([*[sql for sql, _ in writes], "COMMIT"]))
         for sql, count in writes:
-            if self._cursor.rowcount != count:
+            if count is not None and self._cursor.rowcount != count:
                 raise UnexpectedCount(sql, int(self._cursor.rowcount), count)
             await self._cursor.nextset()
         self.is_committed = True

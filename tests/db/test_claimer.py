@@ -22,6 +22,7 @@ from timer_db.clock import DatabaseClock
 from timer_db.domain.claim import Claim
 from timer_db.domain.queue_entry import PRIORITY_MAX, QueueEntry
 from timer_db.operations.claim import all_at_once, release
+from timer_db.operations.directory import DirectoryKeeper
 from timer_db.operations.watch import look
 from timer_db.statements import queue
 
@@ -62,6 +63,7 @@ class Rig:
             hands=self.hands,
             poll_seconds=POLL_SECONDS,
             shelf=self.shelf,
+            directory=DirectoryKeeper(self.desk.shards),
             on_claimed=lambda: None,
             monotonic=lambda: self.now,
         )

@@ -23,6 +23,7 @@ from timer_db.domain.errors import DatabaseUnavailable
 from timer_db.domain.queue_entry import QueueEntry
 from timer_db.engine import Pool, open_shards
 from timer_db.operations.claim import load_whole
+from timer_db.operations.directory import DirectoryKeeper
 
 POLL_SECONDS = 60.0
 LIMIT = 8
@@ -72,6 +73,7 @@ class Rig:
             lease=self.lease,
             hands=self.hands,
             deferrer=self.deferrer,
+            directory=DirectoryKeeper(self.desk.shards),
             poll_seconds=POLL_SECONDS,
             on_claimed=self._hold,
         )

@@ -245,7 +245,7 @@ async def test_a_pass_that_ends_at_any_step_leaves_every_timer_whole(
 @pytest.mark.parametrize(
     "statement",
     [
-        b"SELECT collection_id, name FROM timers",
+        b"SELECT id, name, labels",
         delete_from("timers").encode(),
         b"DELETE e FROM endings",
         b"ALTER TABLE attempts DROP",

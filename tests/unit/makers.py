@@ -43,8 +43,8 @@ def in_hand(timer: Timer) -> ClaimedTimer:
         id_text=str(timer.id),
         due_at_us=timer.due_at_us,
         created_at_us=timer.created_at_us,
-        url=timer.url,
-        method=timer.method,
+        url=timer.url or "",
+        method=timer.method or "",
         headers_json=str(headers or ""),
         body=timer.body,
         body_is_json=timer.body_is_json,
@@ -54,9 +54,12 @@ def in_hand(timer: Timer) -> ClaimedTimer:
         priority=timer.priority,
         append_id=timer.append_id,
         retry_json=str(retry or ""),
-        timeout_seconds=timer.timeout_seconds,
+        timeout_seconds=timer.timeout_seconds or 0,
         on_unknown=timer.on_unknown,
         attempts=timer.attempts,
+        owner=timer.owner,
+        on_failure_url=timer.on_failure_url or "",
+        attempts_before=timer.attempts_before,
     )
 
 

@@ -22,9 +22,12 @@ from timer_api.intake import LineFull, Stored
 from timer_api.service import Service
 from timer_api.timers.batch_body import Items
 from timer_api.timers.creation import build, check
+from timer_api.timers.owner import directory_for, owner_of
 from timer_api.timers.shown import shown
+from timer_db.domain.directory import Directory
 from timer_db.domain.errors import DatabaseUnavailable, TimerError
-from timer_db.domain.timer import DEFAULT_COLLECTION, Timer
+from timer_db.domain.owner import DEFAULT_COLLECTION
+from timer_db.domain.timer import Timer
 from timer_db.operations.schedule import Scheduled, choose_ids
 
 PATH = "/timers/batch"
@@ -70,7 +73,8 @@ class BatchWork:
             # Only then may the next be stored: of two timers with one name, the first in the list has it.
             results = await storing
             storing = asyncio.create_task(self._stored(following))
-            self._note(chunk, results)
+            made = [result.timer.owner for result in results if isinstance(result, Scheduled)]
+            self._note(chunk, results, await self._service.directory.covering(made))
             chunk = following
         if self.lost and not self._made:
             raise self.lost
@@ -83,19 +87,21 @@ class BatchWork:
         values = self._items.values[self._next : self._next + CHUNK_TIMERS]
         # By the clock as it is now, so that the ids of this chunk stand behind those of the one before.
         now_us = self._service.clock.latest_us()
-        ids = choose_ids(self._service.shards, now_us, DEFAULT_COLLECTION, list(map(_name_of, values)))
+        ids = choose_ids(self._service.shards, now_us, list(map(_name_of, values)))
+        documents = (value for value in values if isinstance(value, dict))
+        directory = await directory_for(self._service.directory, documents)
         for number, (value, timer_id) in enumerate(zip(values, ids, strict=True)):
             if number % _SLICE_TIMERS == 0:
                 await asyncio.sleep(0)
             size_bytes = self._items.size_bytes(value)
             if chunk.entries and chunk.size_bytes + size_bytes > CHUNK_BYTES:
                 break
-            chunk.entries.append(self._entry(value, timer_id, size_bytes))
+            chunk.entries.append(self._entry(value, timer_id, size_bytes, directory))
             chunk.size_bytes += size_bytes
         self._next += len(chunk.entries)
         return chunk
 
-    def _entry(self, value: Any, timer_id: UUID, size_bytes: int) -> Timer | Problem:
+    def _entry(self, value: Any, timer_id: UUID, size_bytes: int, directory: Directory) -> Timer | Problem:
         limit_bytes = self._service.settings.api_body_bytes
         try:
             if not isinstance(value, dict):
@@ -105,8 +111,7 @@ class BatchWork:
             if self._items.is_suspect and (found := json_value.flaws(value)):
                 raise invalid(found)
             asked = check(value)
-            self._caller.check_collection(DEFAULT_COLLECTION)
-            return build(asked, timer_id, self._now_us)
+            return build(asked, timer_id, self._now_us, owner_of(asked, self._caller, directory))
         except Problem as problem:
             return problem
 
@@ -126,7 +131,7 @@ class BatchWork:
                 return results
         return [self.lost] * len(timers)
 
-    def _note(self, chunk: _Chunk, results: Sequence[Stored]) -> None:
+    def _note(self, chunk: _Chunk, results: Sequence[Stored], directory: Directory) -> None:
         now_us = self._service.clock.latest_us()
         stored = iter(results)
         texts: list[str] = []
@@ -134,16 +139,19 @@ class BatchWork:
             result = entry if isinstance(entry, Problem) else next(stored)
             if isinstance(result, Scheduled):
                 self._made += 1
-                texts.append(shown(result, now_us))
+                texts.append(shown(result, now_us, directory))
             else:
                 self.refused += 1
                 texts.append(_error(index, entry, result))
         self.pieces.append((("," if self.pieces else "") + ",".join(texts)).encode())
 
 
-def _name_of(value: Any) -> str | None:
-    name = value.get("name") if isinstance(value, dict) else None
-    return name if isinstance(name, str) else None
+def _name_of(value: Any) -> tuple[str, str] | None:
+    """The collection and the name that decide where a timer lives; None for one that may live anywhere."""
+    if not isinstance(value, dict):
+        return None
+    name, collection = value.get("name"), value.get("collection", DEFAULT_COLLECTION)
+    return (collection, name) if isinstance(name, str) and isinstance(collection, str) else None
 
 
 def _error(index: int, entry: Timer | Problem, result: Exception) -> str:

@@ -15,9 +15,10 @@ from timer_api.errors import Kind, Problem, from_error
 from timer_api.intake import LineFull
 from timer_api.service import Service
 from timer_api.timers.creation import build, check
+from timer_api.timers.owner import directory_for, owner_of
 from timer_api.timers.shown import shown
 from timer_db.domain.errors import NameTaken
-from timer_db.domain.timer import DEFAULT_COLLECTION
+from timer_db.domain.owner import DEFAULT_COLLECTION
 from timer_db.operations.schedule import choose_id
 
 PATH = "/timers"
@@ -29,17 +30,19 @@ async def handle(service: Service, caller: Caller, scope: Scope, receive: Receiv
     json_body.check_media_type(headers)
     raw = await json_body.read(headers, receive, service.settings.api_body_bytes)
     asked = check(json_value.parse_object(raw))
-    caller.check_collection(DEFAULT_COLLECTION)
     now_us = service.now_us()
-    timer_id = choose_id(service.shards, now_us, DEFAULT_COLLECTION, asked.get("name"))
-    timer = build(asked, timer_id, now_us)
+    directory = await directory_for(service.directory, [asked])
+    owner = owner_of(asked, caller, directory)
+    timer_id = choose_id(service.shards, now_us, asked.get("collection", DEFAULT_COLLECTION), asked.get("name"))
+    timer = build(asked, timer_id, now_us, owner)
     try:
         made = await service.intake.put(timer, len(raw))
     except LineFull:
         raise Problem(Kind.busy, "too many creates are waiting; try again soon") from None
     if isinstance(made, NameTaken):
         raise from_error(made)
-    body = shown(made, service.clock.latest_us()).encode()
+    directory = await service.directory.covering([made.timer.owner])
+    body = shown(made, service.clock.latest_us(), directory).encode()
     answer_headers = [
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),

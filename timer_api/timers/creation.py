@@ -16,12 +16,13 @@ from timer_api.timers import due
 from timer_api.timers.schemas import ASKED, PATTERNS_IN_WORDS, RetryAsked, TimerAsked
 from timer_api.timers.target import header_faults
 from timer_db.domain.backoff import DEFAULT_RETRY, RetryPolicy
+from timer_db.domain.owner import BY_DEFAULT, Owner
 from timer_db.domain.states import OnUnknown, TimerState
 from timer_db.domain.timer import DEFAULT_TIMEOUT_SECONDS, Timer
 
 _DURATIONS = ("hours", "minutes", "seconds")
 _WHEN = frozenset({*_DURATIONS, "delay", "due_at"})
-_RULED = frozenset({"timezone", "body_base64", "headers", "retry"})
+_RULED = frozenset({"timezone", "body_base64", "headers", "retry", "route"})
 """Fields with rules that pydantic does not know."""
 _FORMS = "exactly one of hours/minutes/seconds, delay and due_at says when it is due"
 
@@ -34,27 +35,29 @@ def check(document: dict[str, Any]) -> TimerAsked:
         faults = error.errors(include_url=False, include_input=False, include_context=False)
         raise from_validation(faults, patterns=PATTERNS_IN_WORDS) from None
     # Most creates end here: they say when in one word, and have none of the other fields.
-    if len(_WHEN & asked.keys()) != 1 or not _RULED.isdisjoint(asked):
-        faults_between = [*_due_faults(asked), *_content_faults(asked)]
+    if len(_WHEN & asked.keys()) != 1 or not _RULED.isdisjoint(asked) or "url" not in asked:
+        faults_between = [*_target_faults(asked), *_due_faults(asked), *_content_faults(asked)]
         if faults_between:
             raise invalid(faults_between)
     return asked
 
 
-def build(asked: TimerAsked, timer_id: UUID, now_us: int) -> Timer:
-    """The timer that was asked for at `now_us`, as it stands once it is stored.
+def build(asked: TimerAsked, timer_id: UUID, now_us: int, owner: Owner = BY_DEFAULT) -> Timer:
+    """The timer that was asked for at `now_us`, as it stands once it is stored. What it leaves out its route
+    decides, if it has one.
 
     Raises a 422 for a due time or a body that cannot be.
     """
     due_at_us, as_given = _due(asked, now_us)
     body, body_is_json = _body(asked) if "body" in asked or "body_base64" in asked else (None, True)
+    has_route = owner.route_id != 0
     # By position: see the note at `NewTimer`.
     return Timer(
         timer_id,
         due_at_us,
         now_us,
-        asked["url"],
-        asked.get("method", "POST"),
+        asked.get("url"),
+        asked.get("method", None if has_route else "POST"),
         asked.get("headers") or {},
         body,
         body_is_json,
@@ -63,15 +66,28 @@ def build(asked: TimerAsked, timer_id: UUID, now_us: int) -> Timer:
         asked.get("labels") or {},
         asked.get("priority", 0),
         asked.get("append_id", True),
-        _policy(asked["retry"]) if "retry" in asked else DEFAULT_RETRY,
-        # Stored in milliseconds.
-        round(asked["timeout_seconds"], 3) if "timeout_seconds" in asked else DEFAULT_TIMEOUT_SECONDS,
+        _policy(asked["retry"]) if "retry" in asked else None if has_route else DEFAULT_RETRY,
+        _timeout_seconds(asked, has_route),
         asked.get("on_unknown", OnUnknown.resend),
+        owner,
+        asked.get("on_failure_url"),
         as_given,
         TimerState.scheduled,
         0,
         due_at_us,
     )
+
+
+def _timeout_seconds(asked: TimerAsked, has_route: bool) -> float | None:
+    if "timeout_seconds" in asked:
+        return round(asked["timeout_seconds"], 3)  # it is stored in milliseconds
+    return None if has_route else DEFAULT_TIMEOUT_SECONDS
+
+
+def _target_faults(asked: TimerAsked) -> Iterator[FieldError]:
+    if ("url" in asked) == ("route" in asked):
+        for name in ("url", "route") if "url" in asked else ("url",):
+            yield FieldError(name, "exactly one of url and route says where the call goes")
 
 
 def _due_faults(asked: TimerAsked) -> Iterator[FieldError]:

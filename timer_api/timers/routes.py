@@ -22,7 +22,7 @@ from timer_db.domain.errors import ContentUnreadable, TimerNotFound
 from timer_db.domain.ids import is_timer_id
 from timer_db.domain.representation import represent, rfc3339
 from timer_db.domain.states import TimerState
-from timer_db.domain.timer import DEFAULT_COLLECTION, Attempt, Timer
+from timer_db.domain.timer import Attempt, Timer
 from timer_db.operations.cancel import cancel
 from timer_db.operations.inspect import get_timer, list_attempts, list_timers
 
@@ -53,6 +53,7 @@ DOCUMENTED = Parts(
                     "else": {"required": ["timezone"]},
                 },
             },
+            "allOf": [{"oneOf": [{"required": ["url"]}, {"required": ["route"]}]}],
             "not": {
                 "required": ["body", "body_base64"],
                 "properties": {"body": {"not": {"type": "null"}}},
@@ -203,16 +204,18 @@ async def show_timers(request: Request, query: Annotated[ListQuery, Query()]) ->
     """A page of timers; `next_cursor` leads to the next one. Timers made meanwhile shift no page."""
     service, caller = _service(request), caller_of(request)
     now_us = service.now_us()
-    # So far every timer is in this collection; even a cursor would tell that there are some.
-    if not caller.sees(DEFAULT_COLLECTION):
-        return json_answer({"timers": [], "next_cursor": None})
     try:
         page = await list_timers(
             service.shards, state=query.status, name=query.name, limit=query.limit, cursor=query.cursor
         )
     except ValueError as error:
         raise invalid([FieldError("cursor", str(error))]) from None
-    shown = [represent(timer, now_us) for timer in page.timers if caller.sees(timer.collection)]
+    directory = await service.directory.covering([timer.owner for timer in page.timers])
+    shown = [
+        represent(timer, now_us, directory)
+        for timer in page.timers
+        if caller.sees(directory.names_of(timer.owner)[0])
+    ]
     return json_answer({"timers": shown, "next_cursor": page.next_cursor})
 
 
@@ -241,7 +244,7 @@ async def show_timer(request: Request, timer_id: TimerId) -> Response:
     timer = await _visible(service, caller_of(request), wanted)
     if timer.unreadable:
         raise ContentUnreadable(timer.id, timer.unreadable)
-    return json_answer(represent(timer, now_us))
+    return json_answer(represent(timer, now_us, service.directory.current))
 
 
 @router.delete(
@@ -267,7 +270,9 @@ async def cancel_timer(request: Request, timer_id: TimerId) -> Response:
     wanted = _parsed(timer_id)
     now_us = service.now_us()
     await _check_visible(service, caller_of(request), wanted)
-    return json_answer(represent(await cancel(service.shards, wanted), now_us))
+    cancelled = await cancel(service.shards, wanted)
+    directory = await service.directory.covering([cancelled.owner])
+    return json_answer(represent(cancelled, now_us, directory))
 
 
 @router.get(
@@ -298,7 +303,8 @@ def _service(request: Request) -> Service:
 async def _visible(service: Service, caller: Caller, timer_id: UUID) -> Timer:
     """The timer, as far as this caller sees it: one elsewhere is answered as one that is not there."""
     timer = await get_timer(service.shards, timer_id)
-    if not caller.sees(timer.collection):
+    directory = await service.directory.covering([timer.owner])
+    if not caller.sees(directory.names_of(timer.owner)[0]):
         raise TimerNotFound(timer_id)
     return timer
 

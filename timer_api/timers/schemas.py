@@ -6,7 +6,7 @@ Rules about one field are here, and stand in the OpenAPI document as well; rules
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NotRequired, Required
+from typing import Annotated, Any, NotRequired
 
 from pydantic import AfterValidator, ConfigDict, Field, PlainValidator, TypeAdapter, WithJsonSchema, with_config
 from typing_extensions import TypedDict
@@ -14,6 +14,7 @@ from typing_extensions import TypedDict
 from timer_api.timers import due, target
 from timer_db.domain.backoff import DEFAULT_RETRY
 from timer_db.domain.names import NAME_MAX, check_name
+from timer_db.domain.owner import DEFAULT_COLLECTION
 from timer_db.domain.states import OnUnknown, Outcome, TimerState
 from timer_db.domain.timer import DEFAULT_TIMEOUT_SECONDS
 
@@ -40,6 +41,17 @@ Name = Annotated[
         json_schema_extra={"format": "printable-name"},
     ),
     AfterValidator(check_name),
+]
+
+Url = Annotated[
+    str,
+    AfterValidator(target.check_url),
+    Field(
+        max_length=target.URL_MAX,
+        examples=["https://example.com/hook"],
+        # Not the format "uri": square brackets in a query are wide-spread, and no part of RFC 3986.
+        json_schema_extra={"pattern": target.URL_PATTERN, "format": "receiver-url"},
+    ),
 ]
 
 _HeaderName = Annotated[str, Field(min_length=1, max_length=128, pattern=target.TOKEN_PATTERN)]
@@ -129,18 +141,19 @@ _DELAY_SCHEMA = {
 class TimerAsked(TypedDict, total=False):
     """A timer to make. Exactly one form of due time: hours, minutes and seconds; `delay`; or `due_at`."""
 
-    url: Required[
-        Annotated[
-            str,
-            AfterValidator(target.check_url),
-            Field(
-                max_length=target.URL_MAX,
-                description="Absolute http or https. The call goes to `url/id`; a query stays behind the id.",
-                examples=["https://example.com/hook"],
-                # Not the format "uri": square brackets in a query are wide-spread, and no part of RFC 3986.
-                json_schema_extra={"pattern": target.URL_PATTERN, "format": "receiver-url"},
-            ),
-        ]
+    url: Annotated[
+        Url, Field(description="Absolute http or https. The call goes to `url/id`; a query stays behind the id.")
+    ]
+    route: Annotated[Name, Field(description="Instead of `url`: the name of a route, which has one.")]
+    collection: Annotated[
+        Name,
+        Field(
+            description="The name of a collection, which is there.",
+            json_schema_extra={"default": DEFAULT_COLLECTION},
+        ),
+    ]
+    on_failure_url: Annotated[
+        Url, Field(description="Called once, as it is, when the timer ends as failed or unknown.")
     ]
     hours: Annotated[int, _whole(3600, "Hours")]
     minutes: Annotated[int, _whole(60, "Minutes")]
@@ -287,19 +300,22 @@ class TimerShown(TypedDict):
     due_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
     created_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
     collection: str
+    route: str | None
+    schedule: Annotated[str | None, Field(description="The schedule whose run it is.")]
     name: str | None
-    url: str
+    url: Annotated[str | None, Field(description="Null when its route has it.")]
     append_id: bool
-    method: str
+    method: Annotated[str | None, Field(description="Null when its route decides.")]
     headers: dict[str, str]
     body: Annotated[Any, Field(description="Null when the call carries the timer's own representation.")]
     body_base64: NotRequired[str]
     meta: Any
     labels: dict[str, str]
     priority: int
-    retry: RetryShown
-    timeout_seconds: float
+    retry: Annotated[RetryShown | None, Field(description="Null when its route decides.")]
+    timeout_seconds: Annotated[float | None, Field(description="Null when its route decides.")]
     on_unknown: OnUnknown
+    on_failure_url: str | None
     attempts: Annotated[int, Field(ge=0, description="Attempts made so far.")]
     next_attempt_at: Annotated[str | None, Field(description="When it is called next.")]
     ended_at: str | None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from timer_db.domain.claimed_timer import ClaimedTimer
+from timer_db.domain.owner import BY_DEFAULT, Owner
 from timer_db.domain.queue_entry import QueueEntry
 from timer_db.domain.states import Outcome, TimerState
 
@@ -42,6 +43,8 @@ class Finished:
     answer: bytes = b""
     retry_at_us: int | None = None
     """Set when `state` is `scheduled`."""
+    owner: Owner = BY_DEFAULT
+    """Where it is counted."""
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ from uuid import UUID
 import orjson
 
 from timer_db.domain.backoff import DEFAULT_RETRY, RetryPolicy
+from timer_db.domain.owner import BY_DEFAULT, Owner
 from timer_db.domain.states import OnUnknown
 
 
@@ -21,6 +22,7 @@ class ClaimedTimer:
     due_at_us: int
     created_at_us: int
     url: str
+    """Empty when a route has it; the same for `method`, and for a timeout of 0."""
     method: str
     # What clients send may be secret: a log that shows a timer does not show it.
     headers_json: str = field(repr=False)
@@ -36,6 +38,9 @@ class ClaimedTimer:
     timeout_seconds: float
     on_unknown: OnUnknown
     attempts: int
+    owner: Owner = BY_DEFAULT
+    on_failure_url: str = ""
+    attempts_before: int = 0
     sealed_with: str = ""
     """The id of the key with which headers, meta and body are sealed, as one value in `body`; empty: none."""
 

@@ -13,6 +13,7 @@ import orjson
 
 from timer_db.domain.backoff import DEFAULT_RETRY
 from timer_db.domain.claimed_timer import ClaimedTimer
+from timer_db.domain.directory import ONLY_DEFAULT, Directory
 from timer_db.domain.states import ENDED, TimerState
 from timer_db.domain.timer import Timer
 
@@ -44,15 +45,18 @@ def time_left_seconds(due_at_us: int, state: TimerState, now_us: int) -> int:
     return max(0, -((now_us - due_at_us) // 1_000_000))
 
 
-def represent(timer: Timer, now_us: int) -> dict[str, Any]:
-    """The timer's JSON object at `now_us`."""
+def represent(timer: Timer, now_us: int, directory: Directory = ONLY_DEFAULT) -> dict[str, Any]:
+    """The timer's JSON object at `now_us`. `directory` knows its owner."""
+    collection, route, schedule = directory.names_of(timer.owner)
     shown: dict[str, Any] = {
         "id": str(timer.id),
         "time_left": time_left_seconds(timer.due_at_us, timer.state, now_us),
         "status": timer.state.value,
         "due_at": rfc3339(timer.due_at_us),
         "created_at": rfc3339(timer.created_at_us),
-        "collection": timer.collection,
+        "collection": collection,
+        "route": route,
+        "schedule": schedule,
         "name": timer.name,
         "url": timer.url,
         "append_id": timer.append_id,
@@ -62,15 +66,10 @@ def represent(timer: Timer, now_us: int) -> dict[str, Any]:
         "meta": timer.meta,
         "labels": timer.labels,
         "priority": timer.priority,
-        "retry": {
-            "max_attempts": timer.retry.max_attempts,
-            "initial_seconds": timer.retry.initial_seconds,
-            "factor": timer.retry.factor,
-            "max_seconds": timer.retry.max_seconds,
-            "jitter": timer.retry.jitter,
-        },
+        "retry": None if timer.retry is None else asdict(timer.retry),
         "timeout_seconds": timer.timeout_seconds,
         "on_unknown": timer.on_unknown.value,
+        "on_failure_url": timer.on_failure_url,
         "attempts": timer.attempts,
         "next_attempt_at": None if timer.next_attempt_at_us is None else rfc3339(timer.next_attempt_at_us),
         "ended_at": None if timer.ended_at_us is None else rfc3339(timer.ended_at_us),
@@ -85,20 +84,26 @@ def represent(timer: Timer, now_us: int) -> dict[str, Any]:
     return shown
 
 
-def represent_firing(timer: ClaimedTimer, due_at: str) -> str:
+def represent_firing(timer: ClaimedTimer, due_at: str, directory: Directory = ONLY_DEFAULT) -> str:
     """The JSON text of `represent` for a timer without a body that is being called, put together from what is
-    stored, at a third of the price. `due_at` is `rfc3339` of its due time."""
+    stored, at a third of the price. `due_at` is `rfc3339` of its due time; `directory` knows its owner."""
     return (
         f'{{"id":"{timer.id_text}","time_left":0,"status":"firing","due_at":"{due_at}",'
-        f'"created_at":"{rfc3339(timer.created_at_us)}","collection":"default",'
+        f'"created_at":"{rfc3339(timer.created_at_us)}",{directory.json_of(timer.owner)},'
         f'"name":{"null" if timer.name is None else _quoted(timer.name)},"url":{_quoted(timer.url)},'
-        f'"append_id":{"true" if timer.append_id else "false"},"method":"{timer.method}",'
+        f'"append_id":{"true" if timer.append_id else "false"},"method":{_quoted(timer.method)},'
         f'"headers":{timer.headers_json or "{}"},"body":null,"meta":{timer.meta_json or "null"},'
         f'"labels":{timer.labels_json or "{}"},"priority":{timer.priority},'
-        f'"retry":{timer.retry_json or _DEFAULT_RETRY_JSON},"timeout_seconds":{timer.timeout_seconds},'
-        f'"on_unknown":"{timer.on_unknown}","attempts":{timer.attempts},'
+        f'"retry":{_policy(timer)},"timeout_seconds":{timer.timeout_seconds or "null"},'
+        f'"on_unknown":"{timer.on_unknown}",'
+        f'"on_failure_url":{_quoted(timer.on_failure_url)},'
+        f'"attempts":{timer.attempts},'
         '"next_attempt_at":null,"ended_at":null}'
     )
+
+
+def _policy(timer: ClaimedTimer) -> str:
+    return timer.retry_json or ("null" if timer.owner.route_id else _DEFAULT_RETRY_JSON)
 
 
 _DEFAULT_RETRY_JSON = orjson.dumps(asdict(DEFAULT_RETRY)).decode()
@@ -107,4 +112,4 @@ _DEFAULT_RETRY_JSON = orjson.dumps(asdict(DEFAULT_RETRY)).decode()
 # Many timers, few URLs.
 @lru_cache(maxsize=4096)
 def _quoted(text: str) -> str:
-    return orjson.dumps(text).decode()
+    return orjson.dumps(text or None).decode()

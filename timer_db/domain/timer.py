@@ -7,9 +7,9 @@ from typing import Any
 from uuid import UUID
 
 from timer_db.domain.backoff import DEFAULT_RETRY, RetryPolicy
+from timer_db.domain.owner import BY_DEFAULT, Owner
 from timer_db.domain.states import OnUnknown, Outcome, TimerState
 
-DEFAULT_COLLECTION = "default"
 DEFAULT_TIMEOUT_SECONDS = 10.0
 
 Json = Any
@@ -25,8 +25,10 @@ class NewTimer:
     id: UUID
     due_at_us: int
     created_at_us: int
-    url: str
-    method: str = "POST"
+    url: str | None
+    """None: its route has it."""
+    method: str | None = "POST"
+    """None: its route decides; the same for `retry` and `timeout_seconds`."""
     # What clients send may be secret: a log that shows a timer does not show it.
     headers: dict[str, str] = field(default_factory=dict, repr=False)
     body: bytes | None = field(default=None, repr=False)
@@ -37,9 +39,12 @@ class NewTimer:
     labels: dict[str, str] = field(default_factory=dict)
     priority: int = 0
     append_id: bool = True
-    retry: RetryPolicy = DEFAULT_RETRY
-    timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
+    retry: RetryPolicy | None = DEFAULT_RETRY
+    timeout_seconds: float | None = DEFAULT_TIMEOUT_SECONDS
     on_unknown: OnUnknown = OnUnknown.resend
+    owner: Owner = BY_DEFAULT
+    on_failure_url: str | None = None
+    """Called once when the timer ends as failed or unknown."""
     due_as_given: str = ""
     """The due time in the client's own form, such as `delay=90.0`: what a repeated create is compared by."""
 
@@ -54,7 +59,8 @@ class Timer(NewTimer):
     next_attempt_at_us: int | None = None
     """When it is called next; None once it has ended or while it is being called."""
     ended_at_us: int | None = None
-    collection: str = DEFAULT_COLLECTION
+    attempts_before: int = 0
+    """Those before it was replayed last."""
     unreadable: str = ""
     """Why headers, body and meta, which are encrypted, are not here; empty when they are."""
 

@@ -12,7 +12,8 @@ from timer_db.domain.timer import Timer
 from timer_db.encryption import Keyring
 from timer_db.operations.rows import timer_of
 from timer_db.shards import Shards
-from timer_db.statements import attempts, controllers, deferred, queue, reading, timers
+from timer_db.statements import attempts, controllers, counts, deferred, queue, reading, timers
+from timer_db.statements.counts import Counted
 from timer_db.transactions import Connection
 
 
@@ -37,6 +38,8 @@ async def cancel(shards: Shards, timer_id: UUID) -> Timer:
         now_us = int(await connection.value(controllers.NOW))
         await connection.write(timers.cancel(timer_id.bytes, now_us), count=1)
         await connection.write(attempts.end([(TimerState.cancelled, timer_id.bytes, now_us)]), count=1)
+        counted = Counted(timer.owner.collection_id, timer.owner.route_id, TimerState.cancelled)
+        await connection.write(counts.add({counted: 1}))
         return await _read(connection, timer_id, shard.keyring)
 
     return await transactions.run(shard.engine, work)

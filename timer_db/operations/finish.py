@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -13,7 +13,8 @@ from timer_db.domain.claim import Finished, Returned
 from timer_db.domain.errors import UnexpectedCount
 from timer_db.domain.queue_entry import QueueEntry, pack, unpack
 from timer_db.domain.states import Outcome, TimerState
-from timer_db.statements import attempts, claims, deferred, queue, timers
+from timer_db.statements import attempts, claims, counts, deferred, queue, timers
+from timer_db.statements.counts import Counted
 from timer_db.transactions import Connection
 
 
@@ -115,6 +116,11 @@ async def write_attempts(connection: Connection, controller_id: int, finished: S
         return
     in_order = sorted(finished, key=lambda f: f.entry.due_key[8:])
     await connection.write(attempts.log(controller_id, in_order), count=len(in_order))
+    ended = Counter(
+        Counted(f.owner.collection_id, f.owner.route_id, f.state) for f in finished if f.retry_at_us is None
+    )
+    if ended:
+        await connection.write(counts.add(ended))
     ends = [
         (f.state, f.entry.timer_id, f.finished_at_us)
         for f in finished

@@ -11,11 +11,12 @@ from uuid import UUID
 
 from timer_db import transactions
 from timer_db.domain.errors import TimerNotFound
+from timer_db.domain.owner import DEFAULT_COLLECTION, DEFAULT_COLLECTION_ID
 from timer_db.domain.queue_entry import QueueEntry, pack, unpack
 from timer_db.domain.states import Outcome, TimerState
-from timer_db.domain.timer import DEFAULT_COLLECTION, Attempt, Timer
+from timer_db.domain.timer import Attempt, Timer
 from timer_db.encryption import Keyring
-from timer_db.operations.rows import DEFAULT_COLLECTION_ID, timer_of
+from timer_db.operations.rows import timer_of
 from timer_db.shards import Shard, Shards
 from timer_db.statements import attempts, claims, reading
 from timer_db.transactions import Connection

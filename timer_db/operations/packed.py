@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 from timer_db.domain.claim import Claim
 from timer_db.domain.claimed_timer import ClaimedTimer
+from timer_db.domain.owner import BY_DEFAULT, Owner
 from timer_db.domain.queue_entry import QueueEntry
 from timer_db.domain.states import OnUnknown
 from timer_db.statements.timers import FIELD, IS_LARGE, IS_NULL, ROW
@@ -24,6 +26,13 @@ def keys_of(packed: str) -> list[bytes]:
     return [bytes.fromhex(row.partition(FIELD)[0]) for row in packed.split(ROW)]
 
 
+# Many timers, few groups.
+@lru_cache(maxsize=4096)
+def _owner_of(text: str) -> Owner:
+    owner = Owner(*map(int, text.split(",")))
+    return BY_DEFAULT if owner == BY_DEFAULT else owner
+
+
 def _decode(packed: str, batch: int, entry_of: Callable[[bytes], QueueEntry]) -> Iterator[Claim]:
     for row in packed.split(ROW):
         values = row.split(FIELD)
@@ -32,6 +41,7 @@ def _decode(packed: str, batch: int, entry_of: Callable[[bytes], QueueEntry]) ->
         (
             hex_key, body, headers, meta, labels, name, priority, due_at_us, created_at_us, attempts_made,
             possible_duplicate, url, append_id, method, body_is_json, retry, timeout_ms, on_unknown, sealed_with,
+            owner, on_failure_url, attempts_before,
         ) = values  # fmt: skip
         key = bytes.fromhex(hex_key)
         low = key[-16:].hex()
@@ -56,6 +66,9 @@ def _decode(packed: str, batch: int, entry_of: Callable[[bytes], QueueEntry]) ->
             int(timeout_ms) / 1000,
             _ON_UNKNOWN[on_unknown],
             made,
+            _owner_of(owner),
+            on_failure_url,
+            int(attempts_before),
             sealed_with,
         )
         yield Claim(batch, entry_of(key), timer, made + 1, possible_duplicate == "1", is_large)

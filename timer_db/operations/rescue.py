@@ -114,4 +114,5 @@ def _as_unknown(claim: Claim, gone: Gone, now_us: int) -> Finished:
         finished_at_us=now_us,
         reason=f"controller {gone.controller_id} was lost while it held this timer; the call may have been made",
         retry_at_us=following.retry_at_us,
+        owner=claim.timer.owner,
     )

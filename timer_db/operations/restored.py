@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from timer_db import transactions
 from timer_db.domain.claim import Finished
 from timer_db.domain.errors import DatabaseError
+from timer_db.domain.owner import Owner
 from timer_db.domain.policy import after_loss
 from timer_db.domain.queue_entry import HEAD_KEY, QueueEntry, unpack
 from timer_db.domain.states import OnUnknown, Outcome, TimerState
@@ -206,14 +207,16 @@ class _Restoration:
         now_us = int(await connection.value(controllers.NOW))
         places = {entry.timer_id: entry for entry in entries}
         lost = [
-            self._as_unknown(number, places[bytes(timer_id)], int(made) + 1, OnUnknown(on_unknown), now_us)
-            for timer_id, made, on_unknown in await connection.rows(restored.asked(places))
+            self._as_unknown(
+                number, places[bytes(timer_id)], int(made) + 1, OnUnknown(on_unknown), Owner(*group), now_us
+            )
+            for timer_id, made, on_unknown, *group in await connection.rows(restored.asked(places))
         ]
         await write_attempts(connection, controller_id, lost)
         return lost
 
     def _as_unknown(
-        self, number: int, entry: QueueEntry, attempt: int, on_unknown: OnUnknown, now_us: int
+        self, number: int, entry: QueueEntry, attempt: int, on_unknown: OnUnknown, owner: Owner, now_us: int
     ) -> Finished:
         is_held = self._hold and on_unknown is OnUnknown.resend
         following = after_loss(OnUnknown.hold if is_held else on_unknown, now_us)
@@ -227,6 +230,7 @@ class _Restoration:
             finished_at_us=now_us,
             reason=REASON,
             retry_at_us=following.retry_at_us,
+            owner=owner,
         )
 
     def _count(self, lost: Sequence[Finished]) -> None:

@@ -7,18 +7,22 @@ attempt, so no timer may outlive that. Every step can be repeated, and may be le
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+import orjson
 from pymysql.err import MySQLError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from timer_db import transactions
+from timer_db.domain.marks import marks_of
+from timer_db.domain.owner import BY_DEFAULT, Owner
 from timer_db.domain.states import TimerState
 from timer_db.operations.alone import alone
 from timer_db.operations.partitions import DAY_US, Partition, is_missing, present
-from timer_db.statements import controllers, retention
+from timer_db.statements import controllers, counts, labels, retention
+from timer_db.statements.counts import MADE, Counted
 from timer_db.statements.literals import LIST_MAX
 from timer_db.transactions import Connection
 
@@ -95,7 +99,8 @@ async def forget_page(
                     await connection.write(
                         retention.forget_endings(TimerState(state), timer_ids, partition.end_us)
                     )
-                gone += await _forget(connection, timer_ids, retention.BY_ATTEMPT.format(attempt - 1))
+                ended = retention.BY_ATTEMPT.format(attempt - 1)
+                gone += await _forget(connection, timer_ids, ended, TimerState(state))
             return AttemptsPage(gone, (bytes(rows[-1][0]), int(rows[-1][1])) if len(rows) == PAGE else None)
 
     return await transactions.run(engine, work)
@@ -112,7 +117,7 @@ async def forget_cancelled(engine: AsyncEngine, from_us: int, until_us: int) -> 
             timer_ids = [bytes(timer_id) for timer_id, _ in rows]
             gone = 0
             if timer_ids:
-                gone = await _forget(connection, timer_ids, retention.BY_CANCEL)
+                gone = await _forget(connection, timer_ids, retention.BY_CANCEL, TimerState.cancelled)
                 await connection.write(
                     retention.forget_endings(TimerState.cancelled, timer_ids, until_us), count=len(timer_ids)
                 )
@@ -130,12 +135,25 @@ async def forget_controllers(engine: AsyncEngine, until_us: int) -> int:
     return await transactions.run(engine, work)
 
 
-async def _forget(connection: Connection, timer_ids: Collection[bytes], ended: str) -> int:
+async def _forget(connection: Connection, timer_ids: Collection[bytes], ended: str, state: TimerState) -> int:
     by_collection: defaultdict[int, list[str]] = defaultdict(list)
-    for collection_id, name in await connection.rows(retention.lock_names(timer_ids, ended)):
-        by_collection[int(collection_id)].append(str(name))
+    marks: list[bytes] = []
+    fewer: Counter[Counted] = Counter()
+    rows = await connection.rows(retention.lock(timer_ids, ended))
+    for timer_id, name, shown_labels, *group in rows:
+        owner = Owner(*group)
+        if name is not None:
+            by_collection[owner.collection_id].append(str(name))
+        if shown_labels or owner != BY_DEFAULT:
+            found = orjson.loads(shown_labels) if shown_labels else {}
+            marks += [mark + bytes(timer_id) for mark in marks_of(found, owner)]
+        fewer.subtract(Counted(owner.collection_id, owner.route_id, counted) for counted in (MADE, state))
     await _release(connection, by_collection.items(), timer_ids)
-    return await connection.write(retention.forget_timers(timer_ids, ended))
+    for first in range(0, len(marks), LIST_MAX):
+        await connection.write(labels.remove(sorted(marks)[first : first + LIST_MAX]))
+    if fewer:
+        await connection.write(counts.add(fewer))
+    return await connection.write(retention.forget_timers(timer_ids, ended), count=len(rows))
 
 
 async def _release(

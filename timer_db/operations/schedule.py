@@ -16,11 +16,12 @@ from pymysql.err import IntegrityError
 from timer_db import transactions
 from timer_db.domain import ids
 from timer_db.domain.errors import NameTaken
+from timer_db.domain.marks import marks_of
+from timer_db.domain.owner import BY_DEFAULT
 from timer_db.domain.states import ENDED, TimerState
 from timer_db.domain.timer import NewTimer, Timer
 from timer_db.encryption import Keyring
 from timer_db.operations.rows import (
-    DEFAULT_COLLECTION_ID,
     content_sha256,
     next_at_us,
     row_of,
@@ -28,8 +29,9 @@ from timer_db.operations.rows import (
     timer_of,
 )
 from timer_db.shards import Shard, Shards
-from timer_db.statements import names, queue, reading
+from timer_db.statements import counts, labels, names, queue, reading
 from timer_db.statements import timers as statements
+from timer_db.statements.counts import MADE, Counted
 from timer_db.statements.literals import LIST_MAX
 from timer_db.transactions import Connection
 
@@ -53,12 +55,13 @@ def choose_id(shards: Shards, now_us: int, collection: str, name: str | None) ->
     return ids.new_id(now_us, shard.number)
 
 
-def choose_ids(shards: Shards, now_us: int, collection: str, names: Sequence[str | None]) -> list[UUID]:
-    """The same for many timers of one commit, which then go to as few servers as their names allow."""
+def choose_ids(shards: Shards, now_us: int, names: Sequence[tuple[str, str] | None]) -> list[UUID]:
+    """The same for many timers of one commit, each with its collection and name or None; they go to as few servers
+    as their names allow."""
     anywhere = _any_shard(shards).number
     if len(shards) == 1:
         return ids.new_ids(now_us, anywhere, len(names))
-    numbers = [anywhere if name is None else shards.for_name(collection, name).number for name in names]
+    numbers = [anywhere if name is None else shards.for_name(*name).number for name in names]
     counts = Counter(numbers)
     chosen = {number: iter(ids.new_ids(now_us, number, counts[number])) for number in counts}
     return [next(chosen[number]) for number in numbers]
@@ -116,14 +119,31 @@ async def _store(
     if settled or stored_before:
         new = [timer for timer in timers if timer.id not in settled and timer.id not in stored_before]
     if new:
-        rows = [row_of(timer) for timer in new]
-        if keyring:
-            rows = [sealed(row, keyring) for row in rows]
-        places = queue.put_new(map(_PLACE, rows))
-        await connection.write_last([(statements.insert(rows), len(rows)), (places, len(rows))])
+        await connection.write_last(_inserts(new, keyring))
     if not settled:
         return [Scheduled(as_stored(timer), True) for timer in timers]
     return [settled.get(timer.id) or Scheduled(as_stored(timer), True) for timer in timers]
+
+
+def _inserts(timers: Sequence[NewTimer], keyring: Keyring) -> list[tuple[str, int | None]]:
+    """The statements that store new timers, and how many rows each writes."""
+    rows = [row_of(timer) for timer in timers]
+    if keyring:
+        rows = [sealed(row, keyring) for row in rows]
+    writes: list[tuple[str, int | None]] = [
+        (statements.insert(rows), len(rows)),
+        (queue.put_new(map(_PLACE, rows)), len(rows)),
+    ]
+    if marks := [
+        mark + timer.id.bytes
+        for timer in timers
+        if timer.labels or timer.owner != BY_DEFAULT
+        for mark in marks_of(timer.labels, timer.owner)
+    ]:
+        writes.append((labels.put(marks), len(marks)))
+    made = Counter(timer.owner[:2] for timer in timers)
+    writes.append((counts.add({Counted(*group, MADE): n for group, n in made.items()}), None))
+    return writes
 
 
 def as_stored(timer: NewTimer) -> Timer:
@@ -137,16 +157,29 @@ async def _settle_names(
     connection: Connection, timers: Sequence[NewTimer], keyring: Keyring
 ) -> dict[UUID, Scheduled | NameTaken]:
     """Take the names, or say who has them. Only those that did not get theirs are in the result."""
-    # By name, so that two batches with names in common lock them in one order; the first to ask comes first.
-    named = sorted([(t.name, t) for t in timers if t.name is not None], key=itemgetter(0))
+    by_collection: defaultdict[int, list[tuple[str, NewTimer]]] = defaultdict(list)
+    for timer in timers:
+        if timer.name is not None:
+            by_collection[timer.owner.collection_id].append((timer.name, timer))
+    results: dict[UUID, Scheduled | NameTaken] = {}
+    for collection_id, named in sorted(by_collection.items(), key=itemgetter(0)):
+        # By name, so that two batches with names in common lock them in one order; the first to ask comes first.
+        named.sort(key=itemgetter(0))
+        results.update(await _settle_names_in(connection, collection_id, named, keyring))
+    return results
+
+
+async def _settle_names_in(
+    connection: Connection, collection_id: int, named: Sequence[tuple[str, NewTimer]], keyring: Keyring
+) -> dict[UUID, Scheduled | NameTaken]:
     contents = {timer.id: content_sha256(timer) for _, timer in named}
     wanted = dict(reversed(named))
     hashes = {timer_id: keyring.hash(content) for timer_id, content in contents.items()}
-    rows = [(DEFAULT_COLLECTION_ID, name, t.id.bytes, hashes[t.id]) for name, t in sorted(wanted.items())]
+    rows = [(collection_id, name, t.id.bytes, hashes[t.id]) for name, t in sorted(wanted.items())]
     await connection.write(*names.take(rows))
     holders = {
         name: (UUID(bytes=holder), bytes(content))
-        for name, holder, content in await connection.rows(*names.holders(DEFAULT_COLLECTION_ID, sorted(wanted)))
+        for name, holder, content in await connection.rows(*names.holders(collection_id, sorted(wanted)))
     }
     contested = [(name, timer) for name, timer in named if holders[name][0] != timer.id]
     ids = {i for name, timer in contested for i in (holders[name][0], timer.id)}
@@ -158,7 +191,7 @@ async def _settle_names(
             # A first try stored it; it had the name then, whoever has it now.
             results[timer.id] = Scheduled(as_stored(timer), created=True)
         elif holder in living and living[holder].state in ENDED:
-            change = names.hand_over(DEFAULT_COLLECTION_ID, name, holder.bytes, timer.id.bytes, hashes[timer.id])
+            change = names.hand_over(collection_id, name, holder.bytes, timer.id.bytes, hashes[timer.id])
             await connection.write(*change, count=1)
             holders[name] = (timer.id, hashes[timer.id])
         elif keyring.is_hash_of(content, contents[timer.id]):

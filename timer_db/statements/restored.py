@@ -56,5 +56,9 @@ def lock_deferred(destination: bytes, behind: QueueEntry, limit: int) -> str:
 
 
 def asked(timer_ids: Iterable[bytes]) -> str:
-    """What decides about a lost call: (id, attempts that a retry followed, on_unknown). Nothing of the content."""
-    return f"SELECT id, attempts_made, on_unknown FROM timers {FORCE_KEY} WHERE id IN ({of_list(timer_ids)})"
+    """What decides about a lost call, and nothing of the content: (id, attempts that a retry followed, on_unknown,
+    collection, route)."""
+    return (
+        "SELECT id, attempts_made, on_unknown, collection_id, IFNULL(route_id, 0)"
+        f" FROM timers {FORCE_KEY} WHERE id IN ({of_list(timer_ids)})"
+    )

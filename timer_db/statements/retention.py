@@ -36,11 +36,12 @@ def cancelled(from_us: int, until_us: int, limit: int) -> str:
     )
 
 
-def lock_names(timer_ids: Iterable[bytes], ended: str) -> str:
-    """The names of those that have one: (collection, name). They stay as they are until the commit."""
+def lock(timer_ids: Iterable[bytes], ended: str) -> str:
+    """What goes with those that ended so: (timer, name, labels, collection, route, schedule). They stay as they
+    are until the commit."""
     return (
-        f"SELECT collection_id, name FROM timers {FORCE_KEY} WHERE id IN ({of_list(timer_ids)})"
-        f" AND {ended} AND name IS NOT NULL FOR UPDATE"
+        "SELECT id, name, labels, collection_id, IFNULL(route_id, 0), IFNULL(schedule_id, 0)"
+        f" FROM timers {FORCE_KEY} WHERE id IN ({of_list(timer_ids)}) AND {ended} FOR UPDATE"
     )
 
 

@@ -8,7 +8,8 @@ from timer_db.statements.literals import FORCE_KEY, MYSQL_ROW, of_bytes, of_list
 
 _NEW = (
     "id, name, priority, due_at_us, next_at_us, created_at_us, url, append_id, method, headers,"
-    " body, body_is_json, meta, labels, retry, timeout_ms, on_unknown, sealed_with"
+    " body, body_is_json, meta, labels, retry, timeout_ms, on_unknown, sealed_with,"
+    " collection_id, route_id, schedule_id, on_failure_url"
 )
 _ALIKE_FROM_ROWS = 32
 """With fewer rows, the table that the list becomes costs more than the values that it spares."""
@@ -16,7 +17,8 @@ _ALIKE_FROM_ROWS = 32
 ASKED = (
     "t.id, t.name, t.priority, t.due_at_us, t.next_at_us, t.created_at_us, t.cancelled_at_us, t.attempts_made,"
     " t.possible_duplicate, t.url, t.append_id, t.method, t.headers, t.body, t.body_is_json, t.meta, t.labels,"
-    " t.retry, t.timeout_ms, t.on_unknown, t.sealed_with"
+    " t.retry, t.timeout_ms, t.on_unknown, t.sealed_with,"
+    " t.collection_id, t.route_id, t.schedule_id, t.on_failure_url, t.attempts_before"
 )
 """What `operations.rows.timer_of` reads, in its order."""
 
@@ -48,7 +50,7 @@ def _packed(key: str, texts: str) -> str:
         "t.created_at_us",
         "t.attempts_made",
         "t.possible_duplicate",
-        "t.url",
+        "IFNULL(t.url, '')",
         "t.append_id",
         "t.method",
         "t.body_is_json",
@@ -56,6 +58,9 @@ def _packed(key: str, texts: str) -> str:
         "t.timeout_ms",
         "t.on_unknown",
         "IFNULL(t.sealed_with, '')",
+        "CONCAT(t.collection_id, ',', IFNULL(t.route_id, 0), ',', IFNULL(t.schedule_id, 0))",
+        "IFNULL(t.on_failure_url, '')",
+        "t.attempts_before",
     ]
     return f"CONCAT_WS('{FIELD}', {', '.join(columns)})"
 

@@ -1,0 +1,93 @@
+"""The collections, routes and schedules that there are, as they were read last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import orjson
+
+from timer_db.domain.owner import DEFAULT_COLLECTION, DEFAULT_COLLECTION_ID, Owner
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """A named group of timers."""
+
+    id: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A named destination."""
+
+    id: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """What makes timers again and again."""
+
+    id: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """Everything by its number; what was deleted is there too, as long as timers may belong to it."""
+
+    collections: Mapping[int, Collection]
+    routes: Mapping[int, Route] = field(default_factory=dict)
+    schedules: Mapping[int, Schedule] = field(default_factory=dict)
+    _json: dict[Owner, str] = field(default_factory=dict, repr=False, compare=False)
+
+    def knows(self, owner: Owner) -> bool:
+        """Whether all its numbers are here."""
+        return (
+            owner.collection_id in self.collections
+            and (not owner.route_id or owner.route_id in self.routes)
+            and (not owner.schedule_id or owner.schedule_id in self.schedules)
+        )
+
+    def collection_named(self, name: str) -> Collection | None:
+        """The collection of this name."""
+        return _named(self.collections.values(), name)
+
+    def route_named(self, name: str) -> Route | None:
+        """The route of this name."""
+        return _named(self.routes.values(), name)
+
+    def schedule_named(self, name: str) -> Schedule | None:
+        """The schedule of this name."""
+        return _named(self.schedules.values(), name)
+
+    def names_of(self, owner: Owner) -> tuple[str, str | None, str | None]:
+        """The names of its collection, route and schedule. KeyError for a number that is not known."""
+        return (
+            self.collections[owner.collection_id].name,
+            self.routes[owner.route_id].name if owner.route_id else None,
+            self.schedules[owner.schedule_id].name if owner.schedule_id else None,
+        )
+
+    def json_of(self, owner: Owner) -> str:
+        """The same as members of a JSON object: every call without a body of its own carries them."""
+        text = self._json.get(owner)
+        if text is None:
+            collection, route, schedule = self.names_of(owner)
+            members = {"collection": collection, "route": route, "schedule": schedule}
+            text = self._json[owner] = orjson.dumps(members).decode()[1:-1]
+        return text
+
+
+Named = TypeVar("Named", Collection, Route, Schedule)
+
+
+def _named(found: Iterable[Named], name: str) -> Named | None:
+    return next((one for one in found if one.name == name), None)
+
+
+ONLY_DEFAULT = Directory({DEFAULT_COLLECTION_ID: Collection(DEFAULT_COLLECTION_ID, DEFAULT_COLLECTION)})
+"""What every database has."""

@@ -1,0 +1,51 @@
+"""`timer_counts`: how many timers there are, and how many ended in each state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+MADE = "made"
+"""In the place of a state: every timer that is stored."""
+SLOTS = 256
+_SLOT = f"CONNECTION_ID() % {SLOTS}"
+_INTO = "INSERT INTO timer_counts (collection_id, route_id, state, slot, timers)"
+
+
+class Counted(NamedTuple):
+    """What is counted: timers of a collection and a route (0: of none), all (`MADE`) or those in one state."""
+
+    collection_id: int
+    route_id: int
+    state: str
+
+
+def add(changes: Mapping[Counted, int]) -> str:
+    """Count so many more, or fewer. Count: one or two rows each."""
+    if len(changes) == 1:
+        [(counted, more)] = changes.items()
+        return f"{_INTO} VALUES ({_of(counted)}, {more}) ON DUPLICATE KEY UPDATE timers = timers + {more}"
+    # In one order, so that those who share a slot never deadlock.
+    rows = " UNION ALL ".join([f"SELECT {_of(counted)}, {more}" for counted, more in sorted(changes.items())])
+    return (
+        f"{_INTO} WITH changes (c, r, s, slot, more) AS ({rows}) SELECT c, r, s, slot, more FROM changes"
+        " ON DUPLICATE KEY UPDATE timers = timer_counts.timers + changes.more"
+    )
+
+
+def _of(counted: Counted) -> str:
+    return f"{counted.collection_id}, {counted.route_id}, '{counted.state}', {_SLOT}"
+
+
+def sums(collection_ids: Iterable[int] | None = None, route_ids: Iterable[int] | None = None) -> str:
+    """(collection, route, state, timers), of some collections or routes, or of all."""
+    bounds = [
+        f"{column} IN ({','.join(map(str, sorted(ids)))})"
+        for column, ids in (("collection_id", collection_ids), ("route_id", route_ids))
+        if ids is not None
+    ]
+    where = f" WHERE {' AND '.join(bounds)}" if bounds else ""
+    return (
+        f"SELECT collection_id, route_id, state, SUM(timers) FROM timer_counts{where}"
+        " GROUP BY collection_id, route_id, state"
+    )
