@@ -23,7 +23,7 @@ async def _marked(desk: Desk, mark: bytes) -> set[bytes]:
 
 async def test_each_timer_is_counted_where_it_belongs(desk: Desk) -> None:
     other = Owner(7, 3)
-    timers = [new_timer(NOON_US + n, owner=owner) for n, owner in enumerate([Owner(1), Owner(1), other])]
+    timers = [new_timer(NOON_US), new_timer(NOON_US + 1), new_timer(NOON_US + 2, url=None, owner=other)]
     await schedule(desk.shards, timers)
     assert await _counted(desk) == {(1, 0, "made"): 2, (7, 3, "made"): 1}
     await cancel(desk.shards, timers[0].id)
@@ -53,7 +53,7 @@ async def test_a_repeated_create_is_counted_once(desk: Desk) -> None:
 async def test_labels_and_groups_are_found_by_their_marks(desk: Desk) -> None:
     plain = new_timer(NOON_US)
     labelled = new_timer(NOON_US, labels={"env": "prod"})
-    grouped = new_timer(NOON_US, labels={"env": "test"}, owner=Owner(7, 3, 9))
+    grouped = new_timer(NOON_US, url=None, labels={"env": "test"}, owner=Owner(7, 3, 9))
     await schedule(desk.shards, [plain, labelled, grouped])
     found = {
         mark: await _marked(desk, mark)

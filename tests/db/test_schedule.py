@@ -176,7 +176,7 @@ async def by_ids(desk: Desk, timer_ids: list[UUID]) -> dict[UUID, Timer]:
 async def test_ids_for_many_go_to_few_servers() -> None:
     shards = open_shards(["mysql://a:b@h:1/t"] * 5)
     names = [None, "a", None, "b", *[None] * 40, "a"]
-    chosen = choose_ids(shards, NOON_US, "default", names)
+    chosen = choose_ids(shards, NOON_US, [name and ("default", name) for name in names])
     numbers = [shard_of(timer_id) for timer_id in chosen]
     assert len({number for number, name in zip(numbers, names, strict=True) if name is None}) == 1
     for number, name in zip(numbers, names, strict=True):

@@ -37,7 +37,7 @@ def test_pages_of_a_partition_follow_the_key(planner: Planner, behind: tuple[byt
 @pytest.mark.parametrize("count", [2, PAGE])
 @pytest.mark.parametrize("ended", [retention.BY_ATTEMPT.format(0), retention.BY_CANCEL])
 def test_timers_are_deleted_by_key(planner: Planner, ended: str, count: int) -> None:
-    for statement in (retention.lock_names, retention.forget_timers):
+    for statement in (retention.lock, retention.forget_timers):
         step = _only(planner.explain(statement(ENDED_IDS[:count], ended)), "timers")
         assert step.key == "PRIMARY"
         assert step.access == "range"

@@ -25,6 +25,8 @@ from timer_db.domain.errors import DatabaseUnavailable, NotCancellable, TimerNot
 from timer_db.domain.ids import new_id
 from timer_db.domain.states import ENDED, OnUnknown
 from timer_db.domain.timer import NewTimer
+from timer_db.operations.directory import DirectoryKeeper
+from timer_db.shards import Shard, Shards
 
 LEASE_SECONDS = 1.0
 TROUBLED_SECONDS = 4.0
@@ -77,7 +79,8 @@ class Controlling:
         self._world.receivers.lose_caller(self.machine)
 
     async def _serve(self) -> None:
-        await self._controller._serve(0, self.wire)  # type: ignore[arg-type]
+        shard = Shard(0, self.wire)  # type: ignore[arg-type]
+        await self._controller._serve(shard, DirectoryKeeper(Shards([shard.engine])))
         self._world.note(self.machine, "has stopped")
 
 
