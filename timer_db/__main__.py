@@ -1,5 +1,5 @@
-"""`python -m timer_db upgrade | check | restored | encryption | keys | embedded | engines`: look after the
-database."""
+"""`python -m timer_db upgrade | check | recount | restored | encryption | keys | embedded | engines`: look after
+the database."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from timer_db.embedded.cli import install_engines, run_embedded
 from timer_db.engine import open_shards
 from timer_db.operations import doctor, restored
 from timer_db.operations.encryption import count_by_key
+from timer_db.operations.recount import recount
 from timer_db.operations.watch import ConnectRetry, reach
 from timer_db.settings import DatabaseSettings
 from timer_db.shards import Shards
@@ -49,6 +50,8 @@ async def _with_database(options: argparse.Namespace, settings: DatabaseSettings
     try:
         if options.verb == "upgrade":
             return await _upgrade(shards, retry)
+        if options.verb == "recount":
+            return await _recount(shards)
         if options.verb == "restored":
             return await _restored(shards, options.until, hold=options.hold)
         if options.verb == "encryption":
@@ -68,6 +71,17 @@ async def _upgrade(shards: Shards, retry: ConnectRetry) -> int:
     for shard in shards:
         before, after = await schema.upgrade(shard.engine)
         _say(f"database {shard.number}: schema {before or 'empty'} -> {after}")
+    return 0
+
+
+async def _recount(shards: Shards) -> int:
+    for shard in shards:
+        wrong = await recount(shard.engine)
+        for counted, more in wrong.items():
+            group = f"collection {counted.collection_id}, route {counted.route_id}, {counted.state}"
+            _say(f"database {shard.number}: {group}: corrected by {more:+}")
+        if not wrong:
+            _say(f"database {shard.number}: every count is right")
     return 0
 
 
@@ -135,6 +149,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("upgrade", help="bring the tables of TIMER_DB_URL to this version")
     verbs.add_parser("check", help="tell whether TIMER_DB_URL can keep the promises")
+    verbs.add_parser("recount", help="put the counts of timers right, after an upgrade during which old code ran")
     after = verbs.add_parser("restored", help="put TIMER_DB_URL in order after it was restored to an older state")
     after.add_argument(
         "--until",

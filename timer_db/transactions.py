@@ -122,7 +122,7 @@ _AWAY = _LOST | {
 _lost_at: WeakKeyDictionary[AsyncEngine, float] = WeakKeyDictionary()
 
 
-async def run(engine: AsyncEngine, work: Work[Result]) -> Result:
+async def run(engine: AsyncEngine, work: Work[Result], *, patience_seconds: float = PATIENCE_SECONDS) -> Result:
     """`work` in one transaction, committed when it returns, rolled back when it raises.
 
     A deadlock or a lock wait that timed out is tried again, a few times. A connection that is lost raises
@@ -130,7 +130,7 @@ async def run(engine: AsyncEngine, work: Work[Result]) -> Result:
     to repeat `work` safely, or to read back what it did. A cancelled caller leaves the transaction to end by
     itself: a query in flight is never cut, since aiomysql's connection would be useless and its lock alive.
     """
-    return await _unbroken(_run_with_retries(engine, work))
+    return await _unbroken(_run_with_retries(engine, work, patience_seconds))
 
 
 async def _unbroken(transaction: Awaitable[Result]) -> Result:
@@ -145,9 +145,9 @@ async def _unbroken(transaction: Awaitable[Result]) -> Result:
         raise
 
 
-async def _run_with_retries(engine: AsyncEngine, work: Work[Result]) -> Result:
+async def _run_with_retries(engine: AsyncEngine, work: Work[Result], patience_seconds: float) -> Result:
     try:
-        return await _run_once(engine, work)
+        return await _run_once(engine, work, patience_seconds)
     except OperationalError as error:
         if not is_deadlock(error):
             raise
@@ -158,14 +158,14 @@ async def _run_with_retries(engine: AsyncEngine, work: Work[Result]) -> Result:
         reraise=True,
     )
     try:
-        return await policy(_run_once, engine, work)
+        return await policy(_run_once, engine, work, patience_seconds)
     except OperationalError as error:
         if is_deadlock(error):
             raise DatabaseUnavailable(f"the database's locks were not to be had: {error}") from error
         raise
 
 
-async def _run_once(engine: AsyncEngine, work: Work[Result]) -> Result:
+async def _run_once(engine: AsyncEngine, work: Work[Result], patience_seconds: float) -> Result:
     try:
         pooled = await _check_out(engine)
     except (TimeoutError, PoolTimeout, MySQLError, OSError) as error:
@@ -173,7 +173,7 @@ async def _run_once(engine: AsyncEngine, work: Work[Result]) -> Result:
     try:
         driver = pooled.driver_connection
         assert driver is not None
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(patience_seconds):
             connection = Connection(await driver.cursor())
             result = await work(connection)
             if not connection.is_committed:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from tests.db.desk import NOON_US, Desk, finished, new_timer
 from timer_db.domain import marks
 from timer_db.domain.owner import Owner
 from timer_db.domain.states import Outcome, TimerState
 from timer_db.operations.cancel import cancel
+from timer_db.operations.recount import recount
 from timer_db.operations.schedule import schedule
 from timer_db.statements import counts
+from timer_db.statements.counts import Counted
 
 
 async def _counted(desk: Desk) -> dict[tuple[int, int, str], int]:
@@ -66,3 +70,18 @@ async def test_labels_and_groups_are_found_by_their_marks(desk: Desk) -> None:
         {labelled.id.bytes, grouped.id.bytes}, {labelled.id.bytes}, {grouped.id.bytes}, set(),
         {grouped.id.bytes}, {grouped.id.bytes},
     ]  # fmt: skip
+
+
+async def test_a_recount_is_right_while_timers_are_made(desk: Desk) -> None:
+    await desk.add(*(new_timer(NOON_US + n) for n in range(20)))
+    controller = await desk.join()
+    await desk.deliver(controller, limit=5)
+    await cancel(desk.shards, (await desk.add(new_timer(NOON_US + 50)))[0].id)
+    right = await _counted(desk)
+    assert await recount(desk.engine) == {}
+    await desk.write("UPDATE timer_counts SET timers = timers - 3 WHERE state = 'delivered'")
+    await desk.write("DELETE FROM timer_counts WHERE state = 'cancelled'")
+    makers = asyncio.gather(*(desk.add(new_timer(NOON_US + 100 + n)) for n in range(30)))
+    assert await recount(desk.engine) == {Counted(1, 0, "cancelled"): 1, Counted(1, 0, "delivered"): 3}
+    await makers
+    assert await _counted(desk) == {**right, (1, 0, "made"): right[1, 0, "made"] + 30}

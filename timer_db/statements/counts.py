@@ -49,3 +49,17 @@ def sums(collection_ids: Iterable[int] | None = None, route_ids: Iterable[int] |
         f"SELECT collection_id, route_id, state, SUM(timers) FROM timer_counts{where}"
         " GROUP BY collection_id, route_id, state"
     )
+
+
+ONE_SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
+"""For the transaction that begins with the next statement: all its reads see one moment."""
+
+TRUE_SUMS = " UNION ALL ".join(
+    f"SELECT t.collection_id, IFNULL(t.route_id, 0), {state}, COUNT(*) FROM timers t {of_those} GROUP BY 1, 2, 3"
+    for state, of_those in (
+        (f"'{MADE}'", ""),
+        ("a.state", "JOIN attempts a ON a.timer_id = t.id AND a.attempt = t.attempts_made + 1"),
+        ("'cancelled'", "WHERE t.cancelled_at_us IS NOT NULL"),
+    )
+)
+"""What the counts should be; reads both tables whole."""

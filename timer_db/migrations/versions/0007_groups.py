@@ -1,4 +1,7 @@
-"""Collections with settings, routes, schedules, the index of labels, counts by state, events."""
+"""Collections with settings, routes, schedules, the index of labels, counts by state, events.
+
+Nothing is counted here: code of the version before goes on without counting. `python -m timer_db recount` does it.
+"""
 
 from __future__ import annotations
 
@@ -67,19 +70,6 @@ _TABLES = {
         detail VARCHAR(1000) NOT NULL,
         PRIMARY KEY (id)""",
 }
-# Of what is there already; two statements that look through the tables once.
-_COUNT = (
-    "INSERT INTO timer_counts (collection_id, route_id, state, slot, timers)"
-    " SELECT collection_id, IFNULL(route_id, 0), 'made', 0, COUNT(*) FROM timers"
-    " GROUP BY collection_id, IFNULL(route_id, 0)",
-    "INSERT INTO timer_counts (collection_id, route_id, state, slot, timers)"
-    " SELECT t.collection_id, IFNULL(t.route_id, 0), a.state, 0, COUNT(*)"
-    " FROM timers t JOIN attempts a ON a.timer_id = t.id AND a.attempt = t.attempts_made + 1"
-    " GROUP BY t.collection_id, IFNULL(t.route_id, 0), a.state",
-    "INSERT INTO timer_counts (collection_id, route_id, state, slot, timers)"
-    " SELECT collection_id, IFNULL(route_id, 0), 'cancelled', 0, COUNT(*) FROM timers"
-    " WHERE cancelled_at_us IS NOT NULL GROUP BY collection_id, IFNULL(route_id, 0)",
-)
 
 
 def upgrade() -> None:
@@ -88,8 +78,6 @@ def upgrade() -> None:
         op.execute(f"ALTER TABLE {table} {added}, ALGORITHM=INSTANT")
     for name, definition in _TABLES.items():
         op.execute(f"CREATE TABLE {name} ({definition}\n) {_OPTIONS}")
-    for statement in _COUNT:
-        op.execute(statement)
 
 
 def downgrade() -> None:
