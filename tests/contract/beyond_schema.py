@@ -60,6 +60,7 @@ _FORMATS = {
     "iana-time-zone": st.sampled_from(sorted(zoneinfo.available_timezones() - {"localtime"})),
     "short-duration": _some_of("d h m s"),
     "iso-duration": _some_of("H M S").map("PT{}".format),
+    "name-of-a-group": st.just("default"),
     # The place before the first timer, which is one in every list.
     "timers-cursor": st.just("AAA"),
     "api-keys-cursor": st.just(os.environ.get(KEY_ID, "")),
@@ -83,6 +84,9 @@ def _timers_in(body: Any) -> list[dict[str, Any]]:
 def _is_refused(timer: dict[str, Any]) -> bool:
     url = timer.get("url")
     if isinstance(url, str) and len(re.split("[/?]", url)[2]) > _HOST_MAX:
+        return True
+    # There is a collection of that name, and no route.
+    if "route" in timer:
         return True
     # To JSON Schema 1.0 is an integer. Here whole numbers are written without a point.
     if any(isinstance(number, float) for number in map(timer.get, _WHOLE)):

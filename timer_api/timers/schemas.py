@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 
 from timer_api.timers import due, target
 from timer_db.domain.backoff import DEFAULT_RETRY
-from timer_db.domain.names import NAME_MAX, check_name
+from timer_db.domain.names import GROUP_NAME_PATTERN, NAME_MAX, check_name
 from timer_db.domain.owner import DEFAULT_COLLECTION
 from timer_db.domain.states import OnUnknown, Outcome, TimerState
 from timer_db.domain.timer import DEFAULT_TIMEOUT_SECONDS
@@ -51,6 +51,17 @@ Url = Annotated[
         examples=["https://example.com/hook"],
         # Not the format "uri": square brackets in a query are wide-spread, and no part of RFC 3986.
         json_schema_extra={"pattern": target.URL_PATTERN, "format": "receiver-url"},
+    ),
+]
+
+GroupName = Annotated[
+    str,
+    Field(
+        max_length=100,
+        pattern=GROUP_NAME_PATTERN,
+        examples=["orders"],
+        # Only names of what is there are taken.
+        json_schema_extra={"format": "name-of-a-group"},
     ),
 ]
 
@@ -144,9 +155,9 @@ class TimerAsked(TypedDict, total=False):
     url: Annotated[
         Url, Field(description="Absolute http or https. The call goes to `url/id`; a query stays behind the id.")
     ]
-    route: Annotated[Name, Field(description="Instead of `url`: the name of a route, which has one.")]
+    route: Annotated[GroupName, Field(description="Instead of `url`: the name of a route, which has one.")]
     collection: Annotated[
-        Name,
+        GroupName,
         Field(
             description="The name of a collection, which is there.",
             json_schema_extra={"default": DEFAULT_COLLECTION},
@@ -269,7 +280,10 @@ class BatchAsked(TypedDict):
 
 ASKED: TypeAdapter[TimerAsked] = TypeAdapter(TimerAsked)
 
+_GROUP_NAME_IN_WORDS = "it has letters, digits, '.', '_' and '-', and begins with a letter or a digit"
 PATTERNS_IN_WORDS = {
+    "collection": _GROUP_NAME_IN_WORDS,
+    "route": _GROUP_NAME_IN_WORDS,
     "method": "it must be a method in capitals, such as POST",
     "headers": "a header's value has printable ASCII characters, and no space at either end",
     "headers [key]": "it is no header name: letters, digits and hyphens",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 NAME_MAX = 200
+GROUP_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+"""Of collections, routes and schedules, whose names stand in paths."""
 
 
 def check_name(name: str) -> str:
