@@ -20,7 +20,10 @@ from timer_db.models import metadata
 from timer_db.schema import upgrade
 from timer_db.shards import Shards
 
-_KEPT = frozenset({"collections"})
+_DEFAULT_COLLECTION = (
+    "UPDATE collections SET is_paused = 0, defaults = NULL, retention_days = NULL, waiting_max = NULL,"
+    " egress_allow = NULL WHERE id = 1"
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -82,5 +85,6 @@ def empty(url: str) -> None:
     )  # fmt: skip
     with connection, connection.cursor() as cursor:
         for table in metadata.sorted_tables:
-            if table.name not in _KEPT:
-                cursor.execute(f"DELETE FROM {table.name}")
+            # The one collection that the migration made stays, as it made it.
+            cursor.execute(f"DELETE FROM {table.name}{' WHERE id <> 1' if table.name == 'collections' else ''}")
+        cursor.execute(_DEFAULT_COLLECTION)

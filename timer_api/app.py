@@ -14,8 +14,12 @@ from starlette.types import Receive, Scope, Send
 from timer_api import docs, errors, health, openapi
 from timer_api.api_keys import routes as api_keys
 from timer_api.api_keys.caller import Caller, note_caller
+from timer_api.collections import routes as collections
+from timer_api.controllers import routes as controllers
 from timer_api.errors import Kind, Problem
+from timer_api.events import routes as events
 from timer_api.json_body import ClientGone
+from timer_api.routes import routes
 from timer_api.served import Served
 from timer_api.service import OnFatal, Service
 from timer_api.settings import ApiSettings
@@ -34,6 +38,7 @@ in RFC 9457, with a `type` for programs and, where a field is wrong, its path.
 JSON is refused where readers could differ: keys given twice, numbers beyond 64 bits, the character NUL, whole
 numbers with a point, more than 64 levels."""
 
+_RESOURCES = (timers, collections, routes, events, controllers, api_keys, health)
 _Handle = Callable[[Service, Caller, Scope, Receive, Send], Awaitable[None]]
 
 _SHORT_WAYS: dict[str, _Handle] = {create.PATH: create.handle, batch.PATH: batch.handle}
@@ -63,15 +68,21 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        openapi_tags=[{"name": "timers"}, {"name": "api keys"}, {"name": "health"}],
+        openapi_tags=[
+            {"name": "timers"},
+            {"name": "collections"},
+            {"name": "routes"},
+            {"name": "operation"},
+            {"name": "api keys"},
+            {"name": "health"},
+        ],
     )
     app.state.service = service
-    app.include_router(timers.router)
-    app.include_router(api_keys.router)
-    app.include_router(health.router)
+    for resource in _RESOURCES:
+        app.include_router(resource.router)
     errors.install(app)
     docs.install(app)
-    openapi.install(app, timers.DOCUMENTED, api_keys.DOCUMENTED, health.DOCUMENTED)
+    openapi.install(app, *[resource.DOCUMENTED for resource in _RESOURCES])
     return FrontDoor(app, service)
 
 

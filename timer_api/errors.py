@@ -23,11 +23,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from timer_db.domain.errors import (
     ApiKeyNotFound,
+    CollectionFull,
+    CollectionInUse,
+    CollectionNotFound,
     ContentUnreadable,
     DatabaseError,
     DatabaseUnavailable,
     NameTaken,
     NotCancellable,
+    RouteInUse,
+    RouteNotFound,
+    RouteUnreadable,
     TimerError,
     TimerNotFound,
 )
@@ -56,17 +62,22 @@ class Kind(Enum):
     no_such_path = _Facts(404, "Nothing is here")
     timer_not_found = _Facts(404, "No such timer")
     api_key_not_found = _Facts(404, "No such API key")
+    collection_not_found = _Facts(404, "No such collection")
+    route_not_found = _Facts(404, "No such route")
     method_not_allowed = _Facts(405, "This path does not have that method")
     request_timeout = _Facts(408, "The request did not arrive in time")
     not_cancellable = _Facts(409, "The timer cannot be cancelled any more")
     name_taken = _Facts(409, "The name is in use")
+    collection_in_use = _Facts(409, "The collection is in use")
+    route_in_use = _Facts(409, "The route is in use")
     body_too_large = _Facts(413, "The body is too large")
     unsupported_media_type = _Facts(415, "The body must be JSON")
     invalid_request = _Facts(422, "Something in the request is not valid")
     too_many_requests = _Facts(429, "The API key is used too often")
+    collection_full = _Facts(429, "As many timers of the collection wait as may")
     headers_too_large = _Facts(431, "There is too much around the body")
     internal_error = _Facts(500, "Something went wrong here")
-    content_unreadable = _Facts(500, "The timer's content cannot be decrypted")
+    content_unreadable = _Facts(500, "What is stored encrypted cannot be read")
     busy = _Facts(503, "Too many creates are waiting")
     database_unavailable = _Facts(503, "The database cannot be reached")
 
@@ -111,7 +122,7 @@ class Problem(Exception):
         super().__init__(detail)
         self.kind, self.detail, self.errors, self.facts = kind, detail, tuple(errors), facts
         self.headers = dict(headers or {})
-        if kind.status == 503:
+        if kind.status == 503 or kind is Kind.collection_full:
             self.headers.setdefault("Retry-After", str(RETRY_AFTER_SECONDS))
 
     def document(self, instance: str) -> dict[str, Any]:
@@ -190,7 +201,18 @@ def from_error(error: TimerError) -> Problem:
             return Problem(Kind.timer_not_found, str(error))
         case ApiKeyNotFound():
             return Problem(Kind.api_key_not_found, str(error))
-        case ContentUnreadable():
+        case CollectionNotFound():
+            return Problem(Kind.collection_not_found, str(error))
+        case CollectionInUse():
+            return Problem(Kind.collection_in_use, str(error))
+        case CollectionFull():
+            wrong = FieldError("collection", f"{error.waiting_max:,} of its timers may wait, and as many do")
+            return Problem(Kind.collection_full, str(error), errors=[wrong])
+        case RouteNotFound():
+            return Problem(Kind.route_not_found, str(error))
+        case RouteInUse():
+            return Problem(Kind.route_in_use, str(error))
+        case ContentUnreadable() | RouteUnreadable():
             return Problem(Kind.content_unreadable, str(error))
         case NotCancellable():
             return Problem(Kind.not_cancellable, str(error), timer_status=error.state.value)

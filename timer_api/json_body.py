@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
+from starlette.requests import Request
 from starlette.types import Receive
 
+from timer_api import json_value
 from timer_api.errors import Kind, Problem
 
 # A body that is too large is read on this far before it is refused: a client that is still sending when the
@@ -66,6 +69,18 @@ async def read(headers: Iterable[tuple[bytes, bytes]], receive: Receive, limit_b
     if size > limit_bytes:
         raise _too_large(limit_bytes, close=False)
     return b"".join(chunks)
+
+
+async def object_of(request: Request, limit_bytes: int) -> dict[str, Any]:
+    """The JSON object that a request carries."""
+    headers = request.headers.raw
+    check_media_type(headers)
+    try:
+        raw = await read(headers, request.receive, limit_bytes)
+    except ClientGone:
+        # Nobody is left to read this.
+        raise Problem(Kind.bad_request, "the request ended before its body") from None
+    return json_value.parse_object(raw)
 
 
 def _too_large(limit_bytes: int, *, close: bool) -> Problem:

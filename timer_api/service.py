@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 from timer_api.admission import Admission
 from timer_api.api_keys.gate import Gate
 from timer_api.errors import Kind, Problem
-from timer_api.intake import Intake, IntakeLimits
+from timer_api.intake import Intake, IntakeLimits, Stored
 from timer_api.settings import ApiSettings
+from timer_api.waiting import WaitingLimits
 from timer_db.clock import DatabaseClock
-from timer_db.domain.errors import DatabaseError, NameTaken
+from timer_db.domain.errors import DatabaseError, DatabaseUnavailable, NameTaken
 from timer_db.domain.timer import NewTimer
 from timer_db.engine import Pool, open_shards
 from timer_db.operations.directory import DirectoryKeeper
@@ -50,6 +51,7 @@ class Service:
         self.admission = Admission(settings.api_batch_queue_bytes)
         self.gate = Gate(self.shards, settings.api_keys_given, monotonic)
         self.directory = DirectoryKeeper(self.shards)
+        self._limits = WaitingLimits(self.shards, self.directory, monotonic)
         self.reached = asyncio.Event()
         """Set when the database was reached for the first time, and the keys were read from it."""
         self._on_fatal = on_fatal
@@ -75,6 +77,25 @@ class Service:
         if not self.keeper.is_ready:
             raise Problem(Kind.database_unavailable, "the database cannot be reached; try again soon")
         return self.clock.latest_us()
+
+    async def store(self, timer: NewTimer, size_bytes: int) -> Scheduled | NameTaken:
+        """As `Intake.put`. Raises CollectionFull when too many of its collection wait."""
+        if timer.owner.collection_id not in self.directory.current.limited:
+            return await self.intake.put(timer, size_bytes)
+        async with self._limits.admit([timer]) as refused:
+            if refused:
+                raise refused[timer.id]
+            return await self.intake.put(timer, size_bytes)
+
+    async def store_all(self, timers: Sequence[NewTimer], size_bytes: int) -> Sequence[Stored]:
+        """As `Intake.put_all` of batches, with CollectionFull for those of which too many wait."""
+        try:
+            async with self._limits.admit(timers) as refused:
+                kept = [timer for timer in timers if timer.id not in refused]
+                stored = iter(await self.batch_intake.put_all(kept, size_bytes) if kept else ())
+                return [refused[timer.id] if timer.id in refused else next(stored) for timer in timers]
+        except DatabaseUnavailable as error:
+            return [error] * len(timers)  # how many there are could not be read
 
     @property
     def unready_because(self) -> str | None:

@@ -19,11 +19,11 @@ from timer_db.embedded import EngineKind
 from timer_db.embedded.cli import install_engines, run_embedded
 from timer_db.engine import open_shards
 from timer_db.operations import doctor, restored
-from timer_db.operations.encryption import count_by_key
+from timer_db.operations.encryption import count_by_key, count_route_keys
 from timer_db.operations.recount import recount
 from timer_db.operations.watch import ConnectRetry, reach
 from timer_db.settings import DatabaseSettings
-from timer_db.shards import Shards
+from timer_db.shards import Shard, Shards
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -123,17 +123,23 @@ async def _restored(shards: Shards, until: datetime | None, *, hold: bool) -> in
 
 async def _encryption(shards: Shards) -> int:
     """1 when a key that is in use is not among the settings."""
-    missing = False
+    used: set[str | None] = set()
     for shard in shards:
         counts = await count_by_key(shard.engine)
         bare, plain = counts.pop(None, 0), counts.pop("", 0)
+        used |= counts.keys()
         for key_id, count in sorted(counts.items(), key=str):
-            is_known = key_id in shard.keyring
-            missing |= not is_known
-            known = "" if is_known else ", which is not in TIMER_ENCRYPTION_KEYS"
+            known = _known(key_id, shard)
             _say(f"database {shard.number}: {count} timers encrypted with the key {key_id}{known}")
         _say(f"database {shard.number}: {plain} timers not encrypted, {bare} without headers, body and meta")
-    return 1 if missing else 0
+    for key_id, count in sorted((await count_route_keys(shards.home.engine)).items()):
+        used.add(key_id)
+        _say(f"{count} routes encrypted with the key {key_id}{_known(key_id, shards.home)}")
+    return 0 if all(key_id in shards.home.keyring for key_id in used) else 1
+
+
+def _known(key_id: str | None, shard: Shard) -> str:
+    return "" if key_id in shard.keyring else ", which is not in TIMER_ENCRYPTION_KEYS"
 
 
 def _moment(text: str) -> datetime:

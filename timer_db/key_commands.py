@@ -45,7 +45,7 @@ def _key_id(text: str) -> str:
 
 async def run(options: argparse.Namespace, shards: Shards) -> int:
     """Do what is asked; gives the exit code. Raises DatabaseError."""
-    await schema.check(next(iter(shards)).engine)
+    await schema.check(shards.home.engine)
     match options.what:
         case "create":
             return await _create(options, shards)

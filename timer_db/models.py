@@ -202,6 +202,8 @@ controllers = Table(
     _time("beat_at_us"),
     _time("gone_at_us", nullable=True),
     Column("gone_because", VARCHAR(16, charset="ascii", collation="ascii_bin")),
+    # It keeps to its share of all limits among the members of this time; null: it knows of no limits.
+    _time("settled_at_us", nullable=True),
     CheckConstraint("(gone_at_us IS NULL) = (gone_because IS NULL)", name="gone"),
     CheckConstraint("gone_because IN ('fenced', 'left')", name="gone_because"),
     Index(None, "gone_at_us"),
@@ -268,6 +270,7 @@ routes = Table(
     Column("disabled_because", String(255)),
     Column("changed_at_us", BigInteger, nullable=False, server_default=text("0")),
     _time("deleted_at_us", nullable=True),
+    _time("succeeded_at_us", nullable=True),  # when a call of it succeeded; noted now and then
     Index("uq_routes_name", "name", unique=True),
     **_INNODB,
 )
@@ -304,6 +307,7 @@ timer_counts = Table(
     Column("state", VARCHAR(16, charset="ascii", collation="ascii_bin"), primary_key=True),
     Column("slot", SMALLINT(unsigned=True), primary_key=True, autoincrement=False),
     Column("timers", BigInteger, nullable=False),
+    Index(None, "route_id"),
     **_INNODB,
 )
 

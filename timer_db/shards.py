@@ -37,6 +37,11 @@ class Shards:
     def __len__(self) -> int:
         return len(self._shards)
 
+    @property
+    def home(self) -> Shard:
+        """The first one, where everything is of which there is one for all: keys, collections, routes, events."""
+        return self._shards[0]
+
     def holding(self, timer_id: UUID) -> Shard | None:
         """The shard of this id; None when no server has that number, so that no timer can have the id."""
         number = shard_of(timer_id)

@@ -11,8 +11,12 @@ import pytest
 from pydantic import TypeAdapter
 
 from timer_api.api_keys.schemas import ApiKeyPageShown, ApiKeyShown
+from timer_api.collections.schemas import CollectionPageShown, CollectionShown
+from timer_api.controllers.routes import ControllersShown
 from timer_api.errors import Kind
+from timer_api.events.routes import EventPageShown
 from timer_api.health import HealthShown
+from timer_api.routes.schemas import RoutePageShown, RouteShown, SecretShown
 from timer_api.timers.schemas import AttemptsShown, BatchShown, TimerPageShown, TimerShown
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
@@ -24,6 +28,13 @@ MODELS: dict[str, Any] = {
     "AttemptsShown": AttemptsShown,
     "ApiKeyShown": ApiKeyShown,
     "ApiKeyPageShown": ApiKeyPageShown,
+    "CollectionShown": CollectionShown,
+    "CollectionPageShown": CollectionPageShown,
+    "RouteShown": RouteShown,
+    "RoutePageShown": RoutePageShown,
+    "SecretShown": SecretShown,
+    "EventPageShown": EventPageShown,
+    "ControllersShown": ControllersShown,
     "HealthShown": HealthShown,
 }
 
@@ -62,6 +73,22 @@ async def test_it_names_every_call(client: httpx.AsyncClient) -> None:
         "GET /timers/{timer_id}",
         "DELETE /timers/{timer_id}",
         "GET /timers/{timer_id}/attempts",
+        "GET /collections",
+        "GET /collections/{collection}",
+        "PUT /collections/{collection}",
+        "DELETE /collections/{collection}",
+        "POST /collections/{collection}/pause",
+        "POST /collections/{collection}/resume",
+        "GET /routes",
+        "GET /routes/{route}",
+        "PUT /routes/{route}",
+        "DELETE /routes/{route}",
+        "POST /routes/{route}/pause",
+        "POST /routes/{route}/resume",
+        "POST /routes/{route}/secret",
+        "DELETE /routes/{route}/secret",
+        "GET /events",
+        "GET /controllers",
         "POST /api-keys",
         "GET /api-keys",
         "DELETE /api-keys/{key_id}",

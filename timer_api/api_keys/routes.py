@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query, Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from timer_api import json_body, json_value
+from timer_api import json_body
 from timer_api.answers import json_answer
 from timer_api.api_keys import schemas
 from timer_api.errors import FieldError, Kind, Problem, invalid
@@ -135,14 +135,8 @@ _BODY = {
 async def make_api_key(request: Request) -> Response:
     """Once there is a key, every call needs one. So the first must have the scope `admin`."""
     service = _service(request)
-    headers = request.headers.raw
-    json_body.check_media_type(headers)
-    try:
-        raw = await json_body.read(headers, request.receive, _BODY_BYTES)
-    except json_body.ClientGone:
-        # Nobody is left to read this.
-        raise Problem(Kind.bad_request, "the request ended before its body") from None
-    new = schemas.check(json_value.parse_object(raw), is_first=service.gate.is_open)
+    asked = await json_body.object_of(request, _BODY_BYTES)
+    new = schemas.check(asked, is_first=service.gate.is_open)
     made, key = await make_key(service.shards, new)
     await service.gate.after_change()
     return json_answer({**schemas.shown(made), "key": key}, 201, {"Cache-Control": "no-store"})

@@ -111,7 +111,9 @@ class BatchWork:
             if self._items.is_suspect and (found := json_value.flaws(value)):
                 raise invalid(found)
             asked = check(value)
-            return build(asked, timer_id, self._now_us, owner_of(asked, self._caller, directory))
+            owner = owner_of(asked, self._caller, directory)
+            defaults = directory.collections[owner.collection_id].settings.defaults
+            return build(asked, timer_id, self._now_us, owner, defaults)
         except Problem as problem:
             return problem
 
@@ -122,7 +124,7 @@ class BatchWork:
             return ()
         if not self.lost:
             try:
-                results = await self._service.batch_intake.put_all(timers, chunk.size_bytes)
+                results = await self._service.store_all(timers, chunk.size_bytes)
             except LineFull:
                 self.lost = Problem(Kind.busy, "the service is stopping; try again soon")
             else:

@@ -34,9 +34,10 @@ async def handle(service: Service, caller: Caller, scope: Scope, receive: Receiv
     directory = await directory_for(service.directory, [asked])
     owner = owner_of(asked, caller, directory)
     timer_id = choose_id(service.shards, now_us, asked.get("collection", DEFAULT_COLLECTION), asked.get("name"))
-    timer = build(asked, timer_id, now_us, owner)
+    defaults = directory.collections[owner.collection_id].settings.defaults
+    timer = build(asked, timer_id, now_us, owner, defaults)
     try:
-        made = await service.intake.put(timer, len(raw))
+        made = await service.store(timer, len(raw))
     except LineFull:
         raise Problem(Kind.busy, "too many creates are waiting; try again soon") from None
     if isinstance(made, NameTaken):

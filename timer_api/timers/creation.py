@@ -16,6 +16,7 @@ from timer_api.timers import due
 from timer_api.timers.schemas import ASKED, PATTERNS_IN_WORDS, RetryAsked, TimerAsked
 from timer_api.timers.target import header_faults
 from timer_db.domain.backoff import DEFAULT_RETRY, RetryPolicy
+from timer_db.domain.collection import NO_DEFAULTS, Defaults
 from timer_db.domain.owner import BY_DEFAULT, Owner
 from timer_db.domain.states import OnUnknown, TimerState
 from timer_db.domain.timer import DEFAULT_TIMEOUT_SECONDS, Timer
@@ -42,9 +43,11 @@ def check(document: dict[str, Any]) -> TimerAsked:
     return asked
 
 
-def build(asked: TimerAsked, timer_id: UUID, now_us: int, owner: Owner = BY_DEFAULT) -> Timer:
+def build(
+    asked: TimerAsked, timer_id: UUID, now_us: int, owner: Owner = BY_DEFAULT, defaults: Defaults = NO_DEFAULTS
+) -> Timer:
     """The timer that was asked for at `now_us`, as it stands once it is stored. What it leaves out its route
-    decides, if it has one.
+    decides, if it has one, or the `defaults` of its collection.
 
     Raises a 422 for a due time or a body that cannot be.
     """
@@ -64,11 +67,11 @@ def build(asked: TimerAsked, timer_id: UUID, now_us: int, owner: Owner = BY_DEFA
         asked.get("meta"),
         asked.get("name"),
         asked.get("labels") or {},
-        asked.get("priority", 0),
+        asked.get("priority", defaults.priority or 0),
         asked.get("append_id", True),
-        _policy(asked["retry"]) if "retry" in asked else None if has_route else DEFAULT_RETRY,
-        _timeout_seconds(asked, has_route),
-        asked.get("on_unknown", OnUnknown.resend),
+        _retry(asked, has_route, defaults.retry or DEFAULT_RETRY),
+        _timeout_seconds(asked, has_route, defaults.timeout_seconds or DEFAULT_TIMEOUT_SECONDS),
+        asked.get("on_unknown", defaults.on_unknown or OnUnknown.resend),
         owner,
         asked.get("on_failure_url"),
         as_given,
@@ -78,10 +81,16 @@ def build(asked: TimerAsked, timer_id: UUID, now_us: int, owner: Owner = BY_DEFA
     )
 
 
-def _timeout_seconds(asked: TimerAsked, has_route: bool) -> float | None:
+def _retry(asked: TimerAsked, has_route: bool, usual: RetryPolicy) -> RetryPolicy | None:
+    if "retry" in asked:
+        return policy_of(asked["retry"], usual)
+    return None if has_route else usual
+
+
+def _timeout_seconds(asked: TimerAsked, has_route: bool, usual: float) -> float | None:
     if "timeout_seconds" in asked:
         return round(asked["timeout_seconds"], 3)  # it is stored in milliseconds
-    return None if has_route else DEFAULT_TIMEOUT_SECONDS
+    return None if has_route else usual
 
 
 def _target_faults(asked: TimerAsked) -> Iterator[FieldError]:
@@ -109,11 +118,7 @@ def _content_faults(asked: TimerAsked) -> Iterator[FieldError]:
     if "headers" in asked:
         yield from header_faults(asked["headers"])
     if "retry" in asked:
-        policy = _policy(asked["retry"])
-        if policy.initial_seconds > policy.max_seconds:
-            yield FieldError(
-                "retry.initial_seconds", f"it is more than retry.max_seconds ({policy.max_seconds:g})"
-            )
+        yield from policy_faults(policy_of(asked["retry"]), "retry")
 
 
 def _due(asked: TimerAsked, now_us: int) -> tuple[int, str]:
@@ -151,11 +156,20 @@ def _body(asked: TimerAsked) -> tuple[bytes | None, bool]:
         raise invalid([fault]) from None
 
 
-def _policy(asked: RetryAsked) -> RetryPolicy:
+def policy_of(asked: RetryAsked, usual: RetryPolicy = DEFAULT_RETRY) -> RetryPolicy:
+    """The policy that was asked for; what it leaves out is as usual."""
     return RetryPolicy(
-        max_attempts=asked.get("max_attempts", DEFAULT_RETRY.max_attempts),
-        initial_seconds=asked.get("initial_seconds", DEFAULT_RETRY.initial_seconds),
-        factor=asked.get("factor", DEFAULT_RETRY.factor),
-        max_seconds=asked.get("max_seconds", DEFAULT_RETRY.max_seconds),
-        jitter=asked.get("jitter", DEFAULT_RETRY.jitter),
+        max_attempts=asked.get("max_attempts", usual.max_attempts),
+        initial_seconds=asked.get("initial_seconds", usual.initial_seconds),
+        factor=asked.get("factor", usual.factor),
+        max_seconds=asked.get("max_seconds", usual.max_seconds),
+        jitter=asked.get("jitter", usual.jitter),
     )
+
+
+def policy_faults(policy: RetryPolicy, field: str) -> Iterator[FieldError]:
+    """What is wrong between its parts; `field` is where it stands."""
+    if policy.initial_seconds > policy.max_seconds:
+        yield FieldError(
+            f"{field}.initial_seconds", f"it is more than {field}.max_seconds ({policy.max_seconds:g})"
+        )

@@ -153,6 +153,11 @@ NAME_TAKEN = Problem(
     errors=[FieldError("name", "a timer with this name and other content exists")],
     holder=TIMER_ID,
 )
+FULL = Problem(
+    Kind.collection_full,
+    "1,000,000 timers of the collection 'newsletters' may wait, and as many do",
+    errors=[FieldError("collection", "1,000,000 of its timers may wait, and as many do")],
+)
 BUSY = Problem(Kind.busy, "too many creates are waiting; try again soon")
 NO_JSON = Problem(Kind.malformed_json, "Expecting ',' delimiter: line 1 column 14")
 TOO_SLOW = Problem(Kind.request_timeout, "the request did not arrive within 60 seconds")

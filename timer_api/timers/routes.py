@@ -132,6 +132,7 @@ _AT_THE_FRONT_DOOR = RuntimeError("`app.FrontDoor` answers this call; the route 
             examples.TOO_LARGE,
             examples.NOT_JSON,
             invalid_example("labels.env", schemas.PATTERNS_IN_WORDS["labels"]),
+            examples.FULL,
             examples.BUSY,
             UNAVAILABLE,
         ),

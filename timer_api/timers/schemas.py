@@ -70,7 +70,7 @@ _HeaderValue = Annotated[str, Field(max_length=target.HEADERS_CHARACTERS_MAX, pa
 _LabelKey = Annotated[str, Field(min_length=1, max_length=317, pattern=_LABEL_KEY_PATTERN)]
 _LabelValue = Annotated[str, Field(max_length=63, pattern=_LABEL_VALUE_PATTERN)]
 
-_STRICT = ConfigDict(extra="forbid", strict=True, regex_engine="rust-regex", allow_inf_nan=False)
+STRICT = ConfigDict(extra="forbid", strict=True, regex_engine="rust-regex", allow_inf_nan=False)
 
 
 def _whole(unit_seconds: int, name: str) -> Any:
@@ -81,7 +81,7 @@ def _whole(unit_seconds: int, name: str) -> Any:
     )
 
 
-@with_config(_STRICT)
+@with_config(STRICT)
 class RetryAsked(TypedDict, total=False):
     """When to call again. The wait before attempt n + 1 is `initial_seconds × factor^(n - 1)`."""
 
@@ -132,6 +132,59 @@ class RetryAsked(TypedDict, total=False):
     ]
 
 
+Method = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=32,
+        pattern=target.METHOD_PATTERN,
+        description="Any method in capitals but CONNECT and TRACE.",
+        json_schema_extra={"default": "POST", "not": {"enum": ["CONNECT", "TRACE"]}},
+    ),
+    AfterValidator(target.check_method),
+]
+
+Headers = Annotated[
+    dict[_HeaderName, _HeaderValue],
+    Field(
+        description="Sent with the call. Not those of the connection (Host, Content-Length, …) nor those "
+        "that the service sets (webhook-*, timer-*, Idempotency-Key).",
+        examples=[{"X-Shop": "berlin"}],
+        json_schema_extra={"maxProperties": target.HEADERS_MAX, "additionalProperties": False},
+    ),
+]
+
+Priority = Annotated[
+    int,
+    Field(
+        ge=0,
+        le=PRIORITY_MAX,
+        description="Of timers that are due, higher ones go first.",
+        json_schema_extra={"default": 0},
+    ),
+]
+
+TimeoutSeconds = Annotated[
+    float,
+    Field(
+        ge=0.1,
+        le=3600,
+        description="How long a whole attempt may take, to the millisecond.",
+        json_schema_extra={"default": DEFAULT_TIMEOUT_SECONDS},
+    ),
+]
+
+OnUnknownAsked = Annotated[
+    OnUnknown,
+    Field(
+        strict=False,
+        description="What follows an attempt of which nobody knows whether it arrived: call again "
+        "(`resend`), wait for a person (`hold`), or give up (`fail`).",
+        json_schema_extra={"default": OnUnknown.resend.value},
+    ),
+]
+
+
 def _delay_text(shortest: int, pattern: str, form: str) -> dict[str, Any]:
     bounds = {"minLength": shortest, "maxLength": due.DELAY_TEXT_MAX}
     return {"type": "string", **bounds, "pattern": f"^{pattern}$", "format": form}
@@ -148,7 +201,7 @@ _DELAY_SCHEMA = {
 }
 
 
-@with_config(_STRICT)
+@with_config(STRICT)
 class TimerAsked(TypedDict, total=False):
     """A timer to make. Exactly one form of due time: hours, minutes and seconds; `delay`; or `due_at`."""
 
@@ -194,26 +247,8 @@ class TimerAsked(TypedDict, total=False):
         bool,
         Field(description="False calls `url` as it is.", json_schema_extra={"default": True}),
     ]
-    method: Annotated[
-        str,
-        Field(
-            min_length=1,
-            max_length=32,
-            pattern=target.METHOD_PATTERN,
-            description="Any method in capitals but CONNECT and TRACE.",
-            json_schema_extra={"default": "POST", "not": {"enum": ["CONNECT", "TRACE"]}},
-        ),
-        AfterValidator(target.check_method),
-    ]
-    headers: Annotated[
-        dict[_HeaderName, _HeaderValue],
-        Field(
-            description="Sent with the call. Not those of the connection (Host, Content-Length, …) nor those "
-            "that the service sets (webhook-*, timer-*, Idempotency-Key).",
-            examples=[{"X-Shop": "berlin"}],
-            json_schema_extra={"maxProperties": target.HEADERS_MAX, "additionalProperties": False},
-        ),
-    ]
+    method: Method
+    headers: Headers
     body: Annotated[
         Any,
         Field(
@@ -241,37 +276,13 @@ class TimerAsked(TypedDict, total=False):
             json_schema_extra={"additionalProperties": False},
         ),
     ]
-    priority: Annotated[
-        int,
-        Field(
-            ge=0,
-            le=PRIORITY_MAX,
-            description="Of timers that are due, higher ones go first.",
-            json_schema_extra={"default": 0},
-        ),
-    ]
+    priority: Priority
     retry: RetryAsked
-    timeout_seconds: Annotated[
-        float,
-        Field(
-            ge=0.1,
-            le=3600,
-            description="How long a whole attempt may take, to the millisecond.",
-            json_schema_extra={"default": DEFAULT_TIMEOUT_SECONDS},
-        ),
-    ]
-    on_unknown: Annotated[
-        OnUnknown,
-        Field(
-            strict=False,
-            description="What follows an attempt of which nobody knows whether it arrived: call again "
-            "(`resend`), wait for a person (`hold`), or give up (`fail`).",
-            json_schema_extra={"default": OnUnknown.resend.value},
-        ),
-    ]
+    timeout_seconds: TimeoutSeconds
+    on_unknown: OnUnknownAsked
 
 
-@with_config(_STRICT)
+@with_config(STRICT)
 class BatchAsked(TypedDict):
     """Timers to make, each by itself."""
 

@@ -3,28 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar
 
 import orjson
 
+from timer_db.domain.collection import Collection
 from timer_db.domain.owner import DEFAULT_COLLECTION, DEFAULT_COLLECTION_ID, Owner
-
-
-@dataclass(frozen=True, slots=True)
-class Collection:
-    """A named group of timers."""
-
-    id: int
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """A named destination."""
-
-    id: int
-    name: str
+from timer_db.domain.route import Route
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +19,30 @@ class Schedule:
 
     id: int
     name: str
+    is_deleted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
 class Directory:
-    """Everything by its number; what was deleted is there too, as long as timers may belong to it."""
+    """Everything by its number; what was deleted is there too, as long as timers may belong to it, but has no name
+    by which it is found. It never changes: a later look makes another one."""
 
-    collections: Mapping[int, Collection]
-    routes: Mapping[int, Route] = field(default_factory=dict)
-    schedules: Mapping[int, Schedule] = field(default_factory=dict)
-    _json: dict[Owner, str] = field(default_factory=dict, repr=False, compare=False)
+    def __init__(
+        self,
+        collections: Mapping[int, Collection],
+        routes: Mapping[int, Route] | None = None,
+        schedules: Mapping[int, Schedule] | None = None,
+    ) -> None:
+        self.collections = collections
+        self.routes = routes or {}
+        self.schedules = schedules or {}
+        self.limited = frozenset(
+            number for number, found in collections.items() if found.settings.waiting_max is not None
+        )
+        """The collections of which so many timers may wait."""
+        self._collections_by_name = _by_name(self.collections.values())
+        self._routes_by_name = _by_name(self.routes.values())
+        self._schedules_by_name = _by_name(self.schedules.values())
+        self._json: dict[Owner, str] = {}
 
     def knows(self, owner: Owner) -> bool:
         """Whether all its numbers are here."""
@@ -54,15 +54,15 @@ class Directory:
 
     def collection_named(self, name: str) -> Collection | None:
         """The collection of this name."""
-        return _named(self.collections.values(), name)
+        return self._collections_by_name.get(name)
 
     def route_named(self, name: str) -> Route | None:
         """The route of this name."""
-        return _named(self.routes.values(), name)
+        return self._routes_by_name.get(name)
 
     def schedule_named(self, name: str) -> Schedule | None:
         """The schedule of this name."""
-        return _named(self.schedules.values(), name)
+        return self._schedules_by_name.get(name)
 
     def names_of(self, owner: Owner) -> tuple[str, str | None, str | None]:
         """The names of its collection, route and schedule. KeyError for a number that is not known."""
@@ -85,8 +85,8 @@ class Directory:
 Named = TypeVar("Named", Collection, Route, Schedule)
 
 
-def _named(found: Iterable[Named], name: str) -> Named | None:
-    return next((one for one in found if one.name == name), None)
+def _by_name(found: Iterable[Named]) -> dict[str, Named]:
+    return {one.name: one for one in found if not one.is_deleted}
 
 
 ONLY_DEFAULT = Directory({DEFAULT_COLLECTION_ID: Collection(DEFAULT_COLLECTION_ID, DEFAULT_COLLECTION)})

@@ -11,6 +11,12 @@ TimerError
 ├── NotCancellable              the timer is being called, or has ended
 ├── NameTaken                   another timer with this name lives, with other content
 ├── ApiKeyNotFound
+├── CollectionNotFound
+├── CollectionInUse             timers of it are there, or it is the default one
+├── CollectionFull              as many timers of it wait as may
+├── RouteNotFound
+├── RouteInUse                  timers of it wait
+├── RouteUnreadable             its headers and secrets cannot be opened, as with ContentUnreadable
 ├── ContentUnreadable           its encrypted content cannot be opened: the key is missing, or it was changed
 └── Fenced                      this controller's claims were taken over
 """
@@ -109,6 +115,54 @@ class ApiKeyNotFound(TimerError):
     def __init__(self, key_id: str) -> None:
         super().__init__(f"no API key has the id {key_id}")
         self.key_id = key_id
+
+
+class CollectionNotFound(TimerError):
+    """No collection has this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no collection {name!r}")
+        self.name = name
+
+
+class CollectionInUse(TimerError):
+    """It cannot be deleted."""
+
+    def __init__(self, name: str, because: str) -> None:
+        super().__init__(f"the collection {name!r} cannot be deleted: {because}")
+        self.name = name
+
+
+class CollectionFull(TimerError):
+    """No timer can be made in it for now."""
+
+    def __init__(self, name: str, waiting_max: int) -> None:
+        super().__init__(f"{waiting_max:,} timers of the collection {name!r} may wait, and as many do")
+        self.name, self.waiting_max = name, waiting_max
+
+
+class RouteNotFound(TimerError):
+    """No route has this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no route {name!r}")
+        self.name = name
+
+
+class RouteInUse(TimerError):
+    """It cannot be deleted."""
+
+    def __init__(self, name: str, timers: int) -> None:
+        super().__init__(f"the route {name!r} cannot be deleted: {timers:,} timers of it wait")
+        self.name, self.timers = name, timers
+
+
+class RouteUnreadable(TimerError):
+    """A route's encrypted headers and secrets cannot be opened; `reason` names the key."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"the route {name!r} cannot be read: {reason}")
+        self.name, self.reason = name, reason
 
 
 class Fenced(TimerError):

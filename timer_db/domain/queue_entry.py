@@ -11,6 +11,8 @@ PRIORITY_MAX = 32_767
 HEAD_KEY = bytes(24)
 """The due key of a priority's head (see `statements.queue`): it sorts before that of every timer."""
 _ENTRY = struct.Struct(">H24s")
+ENTRY_BYTES = _ENTRY.size
+"""Of one entry that is packed."""
 _TIME = struct.Struct(">Q")
 
 

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import orjson
 from pymysql.constants import ER
 from pymysql.err import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from timer_db import transactions
 from timer_db.domain.api_key import ApiKey, NewApiKey, Scope, new_key, sha256_of
@@ -68,7 +67,7 @@ async def _insert(shards: Shards, new: NewApiKey, key_id: str, key: str) -> ApiK
         await connection.write(*statements.insert(_row_of(new, key_id, key)), count=1)
         return await _read(connection, key_id)
 
-    return await transactions.run(_home(shards), work)
+    return await transactions.run(shards.home.engine, work)
 
 
 async def list_keys(shards: Shards, limit: int, cursor: str | None = None) -> KeyPage:
@@ -80,7 +79,7 @@ async def list_keys(shards: Shards, limit: int, cursor: str | None = None) -> Ke
         keys = [_key_of(row) for row in await connection.rows(*statements.page(cursor, limit + 1))]
         return KeyPage(keys[:limit], keys[limit - 1].id if len(keys) > limit else None)
 
-    return await transactions.run(_home(shards), work)
+    return await transactions.run(shards.home.engine, work)
 
 
 async def revoke_key(shards: Shards, key_id: str) -> ApiKey:
@@ -90,7 +89,7 @@ async def revoke_key(shards: Shards, key_id: str) -> ApiKey:
         await connection.write(*statements.revoke(key_id))
         return await _read(connection, key_id)
 
-    return await transactions.run(_home(shards), work)
+    return await transactions.run(shards.home.engine, work)
 
 
 async def read_valid_keys(shards: Shards, known: Stamp | None) -> ValidKeys | None:
@@ -104,7 +103,7 @@ async def read_valid_keys(shards: Shards, known: Stamp | None) -> ValidKeys | No
             return None
         return ValidKeys(stamp, [_key_of(row) for row in await connection.rows(statements.VALID)])
 
-    return await transactions.run(_home(shards), work)
+    return await transactions.run(shards.home.engine, work)
 
 
 async def note_uses(shards: Shards, key_ids: Sequence[str], every_us: int) -> None:
@@ -114,11 +113,7 @@ async def note_uses(shards: Shards, key_ids: Sequence[str], every_us: int) -> No
         for first in range(0, len(key_ids), LIST_MAX):
             await connection.write(*statements.note_uses(key_ids[first : first + LIST_MAX], every_us))
 
-    await transactions.run(_home(shards), work)
-
-
-def _home(shards: Shards) -> AsyncEngine:
-    return next(iter(shards)).engine
+    await transactions.run(shards.home.engine, work)
 
 
 async def _read(connection: Connection, key_id: str) -> ApiKey:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from timer_db import transactions
-from timer_db.statements import encryption
+from timer_db.statements import encryption, routes
 from timer_db.transactions import Connection
 
 PAGE = 10_000
@@ -35,3 +35,12 @@ async def count_by_key(engine: AsyncEngine) -> Counter[str | None]:
         seen = sum(int(count) for _, count, _ in page)
         behind = max([bytes(row[2]) for row in page], default=behind)
     return counts
+
+
+async def count_route_keys(engine: AsyncEngine) -> Counter[str]:
+    """How many routes have headers and secrets that are sealed with each key."""
+
+    async def work(connection: Connection) -> Counter[str]:
+        return Counter({key_id: int(count) for key_id, count in await connection.rows(routes.KEYS_IN_USE)})
+
+    return await transactions.run(engine, work)

@@ -8,16 +8,49 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from timer_db import transactions
 from timer_db.clock import DatabaseClock
 from timer_db.domain.errors import Fenced
+from timer_db.domain.queue_entry import ENTRY_BYTES
+from timer_db.shards import Shards
 from timer_db.statements import controllers
 from timer_db.transactions import Connection
 
 HOST_MAX = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A controller that has joined and not left, on one server."""
+
+    shard: int
+    id: int
+    host: str
+    pid: int
+    version: str
+    joined_at_us: int
+    beat_at_us: int
+    claims_in_hand: int
+
+
+async def list_members(shards: Shards) -> list[Member]:
+    """Every one, server by server, the oldest first."""
+    found: list[Member] = []
+    for shard in shards:
+
+        async def work(connection: Connection) -> list[tuple[Any, ...]]:
+            return await connection.rows(controllers.MEMBERS)
+
+        for *who, held_bytes in await transactions.run(shard.engine, work):
+            number, host, pid, version, joined_us, beat_us = who
+            in_hand = int(held_bytes) // ENTRY_BYTES
+            found.append(Member(shard.number, number, host, pid, version, joined_us, beat_us, in_hand))
+    return found
 
 
 async def join(engine: AsyncEngine, host: str, pid: int, version: str) -> int:

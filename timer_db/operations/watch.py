@@ -83,7 +83,7 @@ class ClockKeeper:
 
     @property
     def _engine(self) -> AsyncEngine:
-        return next(iter(self._shards)).engine
+        return self._shards.home.engine
 
     async def _contact(self) -> None:
         for shard in self._shards:

@@ -74,6 +74,9 @@ def drop(controller_id: int, numbers: Iterable[int]) -> str:
 ALL = "SELECT controller_id, entries FROM claim_batches"
 """Every batch in hand: as many rows as there are batches, some dozens."""
 
+ALL_WITH_TIMES = "SELECT controller_id, number, claimed_at_us, entries FROM claim_batches"
+"""The same with the number of each batch, and when it was claimed."""
+
 
 def _numbers(numbers: Iterable[int]) -> str:
     return ",".join([str(number) for number in sorted(numbers)])

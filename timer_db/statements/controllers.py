@@ -51,3 +51,10 @@ GONE_WITH_CLAIMS = (
     " AND EXISTS (SELECT 1 FROM claim_batches b WHERE b.controller_id = c.id) ORDER BY c.id"
 )
 """Whose claims wait for a rescue. Rows of members that are gone stay until retention, so they are few."""
+
+MEMBERS = (
+    "SELECT c.id, c.host, c.pid, c.version, c.joined_at_us, c.beat_at_us, IFNULL((SELECT SUM(LENGTH(b.entries))"
+    " FROM claim_batches b WHERE b.controller_id = c.id), 0) FROM controllers c WHERE c.gone_at_us IS NULL"
+    " ORDER BY c.id"
+)
+"""Those that have joined and not left, each with the bytes of what it holds."""

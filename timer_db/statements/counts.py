@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from timer_db.statements.literals import FORCE_KEY, of_list
+
 MADE = "made"
 """In the place of a state: every timer that is stored."""
 SLOTS = 256
@@ -40,7 +42,7 @@ def _of(counted: Counted) -> str:
 def sums(collection_ids: Iterable[int] | None = None, route_ids: Iterable[int] | None = None) -> str:
     """(collection, route, state, timers), of some collections or routes, or of all."""
     bounds = [
-        f"{column} IN ({','.join(map(str, sorted(ids)))})"
+        f"{column} IN ({','.join(map(str, sorted(ids))) or 'NULL'})"
         for column, ids in (("collection_id", collection_ids), ("route_id", route_ids))
         if ids is not None
     ]
@@ -63,3 +65,18 @@ TRUE_SUMS = " UNION ALL ".join(
     )
 )
 """What the counts should be; reads both tables whole."""
+
+_CLOCKS_DIFFER_US = 60_000_000
+
+
+def in_batch(controller_id: int, number: int, claimed_at_us: int, timer_ids: Iterable[bytes]) -> str:
+    """(collection, route, timers) of a batch, without those whose attempt in it is logged.
+
+    The bound on the time spares a look into every partition of the log.
+    """
+    return (
+        f"SELECT t.collection_id, IFNULL(t.route_id, 0) route, COUNT(*) FROM timers t {FORCE_KEY}"
+        f" WHERE t.id IN ({of_list(timer_ids)}) AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.timer_id = t.id"
+        f" AND a.controller_id = {controller_id} AND a.batch = {number}"
+        f" AND a.finished_at_us >= {claimed_at_us - _CLOCKS_DIFFER_US}) GROUP BY t.collection_id, route"
+    )
