@@ -275,7 +275,21 @@ RESERVED = [
     "Timer-Possible-Duplicate",
 ]
 
+GROUPS: list[tuple[dict[str, Any], str]] = [
+    (plus(collection={}), "collection"),
+    (plus(collection="nobody-made-it"), "collection"),
+    (plus(collection="no name/"), "collection"),
+    (plus(route="both"), "route"),
+    ({"seconds": 1}, "url"),
+    ({"seconds": 1, "route": None}, "route"),
+    ({"seconds": 1, "route": []}, "route"),
+    ({"seconds": 1, "route": "nobody-made-it"}, "route"),
+    (plus(on_failure_url="no url"), "on_failure_url"),
+    (plus(on_failure_url=None), "on_failure_url"),
+]
+
 CASES = [
+    *GROUPS,
     *DURATIONS,
     *DUE_TIMES,
     *[(with_url(url), "url") for url in URLS],

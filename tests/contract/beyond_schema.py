@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import zoneinfo
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -21,7 +22,13 @@ _CENTURY_SECONDS = 3_155_760_000
 _RETRY = {"initial_seconds": 5, "max_seconds": 3600}
 _DEPTH_MAX = 64
 _HOST_MAX = 253
-_WHOLE = ("hours", "minutes", "seconds", "priority", "rate_per_second", "burst")
+_WHOLE = frozenset(
+    {"hours", "minutes", "seconds", "priority", "rate_per_second", "burst", "max_attempts", "retention_days"}
+    | {"waiting_max", "calls_max", "disable_after_seconds", "overlap_seconds"}
+)
+
+_PARTS = frozenset({"timers", "retry", "defaults", "timer"})
+"""What holds objects with rules of their own."""
 
 _name = st.text(max_size=200).map(lambda text: "".join(filter(str.isprintable, text)).strip())
 _label = st.from_regex(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?", fullmatch=True)
@@ -61,6 +68,9 @@ _FORMATS = {
     "short-duration": _some_of("d h m s"),
     "iso-duration": _some_of("H M S").map("PT{}".format),
     "name-of-a-group": st.just("default"),
+    # A page begins behind any name, whether it is there or not.
+    "name-cursor": st.sampled_from(["a", "default", "zz"]),
+    "ip-range": st.ip_addresses().map(lambda address: f"{address}/{address.max_prefixlen}"),
     # The place before the first timer, which is one in every list.
     "timers-cursor": st.just("AAA"),
     "api-keys-cursor": st.just(os.environ.get(KEY_ID, "")),
@@ -73,34 +83,37 @@ for name, strategy in _FORMATS.items():
 def filter_case(_context: schemathesis.HookContext, case: schemathesis.Case) -> bool:
     """Leaves out what is refused by rules about numbers, or for its size, but would count as valid."""
     is_meant_to_be_valid = case.meta is not None and case.meta.generation.mode.is_positive
-    return not is_meant_to_be_valid or (_fits(case.body) and not any(map(_is_refused, _timers_in(case.body))))
+    return not is_meant_to_be_valid or (_fits(case.body) and not any(map(_is_refused, _objects_in(case.body))))
 
 
-def _timers_in(body: Any) -> list[dict[str, Any]]:
-    items = body.get("timers") if isinstance(body, dict) else None
-    return [item for item in (items if isinstance(items, list) else [body]) if isinstance(item, dict)]
+def _objects_in(body: Any) -> Iterator[dict[str, Any]]:
+    """The body and what is in it, but not what clients may fill as they like."""
+    if isinstance(body, list):
+        for item in body:
+            yield from _objects_in(item)
+    elif isinstance(body, dict):
+        yield body
+        for name in _PARTS & body.keys():
+            yield from _objects_in(body[name])
 
 
-def _is_refused(timer: dict[str, Any]) -> bool:
-    url = timer.get("url")
+def _is_refused(asked: dict[str, Any]) -> bool:
+    url = asked.get("url")
     if isinstance(url, str) and len(re.split("[/?]", url)[2]) > _HOST_MAX:
         return True
     # There is a collection of that name, and no route.
-    if "route" in timer:
+    if "route" in asked:
         return True
     # To JSON Schema 1.0 is an integer. Here whole numbers are written without a point.
-    if any(isinstance(number, float) for number in map(timer.get, _WHOLE)):
+    if any(isinstance(number, float) for name, number in asked.items() if name in _WHOLE):
         return True
-    numbers = [timer.get(unit, 0) for unit in ("hours", "minutes", "seconds")]
+    numbers = [asked.get(unit, 0) for unit in ("hours", "minutes", "seconds")]
     if all(isinstance(number, int) for number in numbers):
         hours, minutes, seconds = numbers
         if hours * 3600 + minutes * 60 + seconds > _CENTURY_SECONDS:
             return True
-    retry = timer.get("retry")
-    if isinstance(retry, dict):
-        if isinstance(retry.get("max_attempts"), float):
-            return True
-        first, longest = (retry.get(name, usual) for name, usual in _RETRY.items())
+    if asked.keys() & _RETRY.keys():
+        first, longest = (asked.get(name, usual) for name, usual in _RETRY.items())
         return isinstance(first, int | float) and isinstance(longest, int | float) and first > longest
     return False
 

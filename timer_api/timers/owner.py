@@ -16,11 +16,12 @@ async def directory_for(keeper: DirectoryKeeper, documents: Iterable[Mapping[str
     """A directory that was read after the last change, should one of these name what the one in hand lacks."""
     known = keeper.current
     for asked in documents:
-        if "collection" in asked or "route" in asked:
-            collection, route = asked.get("collection", DEFAULT_COLLECTION), asked.get("route")
-            if not known.collection_named(collection) or (route is not None and not known.route_named(route)):
-                await keeper.refresh()
-                break
+        # Of a batch nothing was checked yet: what is no text names nothing.
+        collection, route = asked.get("collection", DEFAULT_COLLECTION), asked.get("route")
+        is_known = not isinstance(collection, str) or known.collection_named(collection)
+        if not is_known or (isinstance(route, str) and not known.route_named(route)):
+            await keeper.refresh()
+            break
     return keeper.current
 
 
