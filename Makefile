@@ -1,5 +1,7 @@
 # Everything is installed into .venv; nothing here needs root, except where a message says so.
 BIN := .venv/bin
+# More than there are cores: tests wait for leases, timeouts and other processes half of the time.
+WORKERS := 3
 
 .PHONY: install run test check audit bench faults format lock clean
 
@@ -14,7 +16,7 @@ run: install
 
 test: install
 	$(BIN)/python -m timer_db engines mysql mariadb
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(WORKERS)
 
 check: install
 	$(BIN)/ruff format --check .

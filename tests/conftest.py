@@ -2,24 +2,32 @@
 
 pytest                       both engines
 pytest --engine mariadb      one of them
+pytest -n 3                  three workers, each with servers of its own
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 
 import pymysql
 import pytest
 import pytest_asyncio
+from xdist import is_xdist_worker
+from xdist.remote import Producer
 
-from tests.system import System
+from tests.system import System, free_port
+from tests.workers import ByFileAndEngine, longest_first
 from timer_db.embedded import EmbeddedServer, EngineKind, find_engine
 from timer_db.engine import Pool, open_shards, parse_url
 from timer_db.models import metadata
 from timer_db.schema import upgrade
 from timer_db.shards import Shards
 
+ServerOf = Callable[[EngineKind], EmbeddedServer]
 _DEFAULT_COLLECTION = (
     "UPDATE collections SET is_paused = 0, defaults = NULL, retention_days = NULL, waiting_max = NULL,"
     " egress_allow = NULL WHERE id = 1"
@@ -30,6 +38,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--engine", choices=["all", *EngineKind], default="all", help="the database to test against")
 
 
+def pytest_configure() -> None:
+    """A shell that runs us in the background lets Ctrl-C be ignored, by us and by what we start."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Whatever rests on the database runs once per engine."""
     if "engine_kind" in metafunc.fixturenames:
@@ -38,13 +51,39 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("engine_kind", kinds, scope="session")
 
 
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFileAndEngine:
+    config.option.loadscopereorder = False
+    return ByFileAndEngine(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
+    if is_xdist_worker(session):
+        longest_first(items)
+
+
 @pytest.fixture(scope="session")
-def server(engine_kind: EngineKind, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+def server_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerOf]:
+    """The server of an engine: started when it is first asked for, and not before the end stopped."""
+    with ExitStack() as stack:
+
+        @cache
+        def server_of(kind: EngineKind) -> EmbeddedServer:
+            folder = tmp_path_factory.mktemp(kind)
+            server = EmbeddedServer(
+                find_engine(kind), folder / "db", port=free_port(), buffer_pool_mb=128, redo_log_mb=64
+            )
+            stack.enter_context(server)
+            asyncio.run(_upgrade(server.url))
+            return server
+
+        yield server_of
+
+
+@pytest.fixture(scope="session")
+def server(engine_kind: EngineKind, server_of: ServerOf) -> EmbeddedServer:
     """A server with our tables. It may be stopped and killed, as long as it runs again at the end."""
-    folder = tmp_path_factory.mktemp(engine_kind)
-    with EmbeddedServer(find_engine(engine_kind), folder / "db", buffer_pool_mb=128, redo_log_mb=64) as running:
-        asyncio.run(_upgrade(running.url))
-        yield running
+    return server_of(engine_kind)
 
 
 async def _upgrade(url: str) -> None:

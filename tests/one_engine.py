@@ -13,9 +13,10 @@ def keep_one_engine(config: pytest.Config, items: list[pytest.Item], folder: Pat
     """Of tests in the folder, leave out those on MariaDB, unless it was asked for (`--engine mariadb`)."""
     if config.getoption("--engine") != "all":
         return
-    kept = [item for item in items if not (folder in item.path.parents and _engine_of(item) is EngineKind.mariadb)]
-    config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
-    items[:] = kept
+    left_out = [item for item in items if folder in item.path.parents and _engine_of(item) is EngineKind.mariadb]
+    config.hook.pytest_deselected(items=left_out)
+    spared = set(left_out)
+    items[:] = [item for item in items if item not in spared]
 
 
 def _engine_of(item: pytest.Item) -> object:

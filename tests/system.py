@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import signal
 import socket
 import sys
 from asyncio.subprocess import Process
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
@@ -18,6 +20,11 @@ import httpx
 from tests.receiver import Receiver
 from timer_db.embedded import EmbeddedServer
 from timer_db.embedded.process import LEASH
+
+_SYSTEMS_OWN_PORT_MIN = 32_768
+"""Those below are left for who names one (ip_local_port_range on Linux)."""
+_PORTS = iter(range(random.randrange(10_000, 30_000), _SYSTEMS_OWN_PORT_MIN))
+"""Runs beside this one begin elsewhere."""
 
 
 class Service:
@@ -227,8 +234,9 @@ async def poll(look: Callable[[], Awaitable[bool]], timeout_seconds: float, what
 
 
 def free_port() -> int:
-    """A port that nobody uses at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody uses at the moment. The system gives it to nobody who asks for any port."""
+    for port in _PORTS:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("every port is in use")

@@ -15,6 +15,8 @@ from .processes import connection_to
 
 BOOTSTRAP = "operations-4b1d~" + "Zq7" * 8
 """For TIMER_API_KEYS."""
+KEY_ID = "TIMER_TEST_KEY_ID"
+"""The environment variable that tells the contract tests the id of a key that the API has."""
 CREATE = {"delay": 3600, "url": "https://example.com/hook"}
 
 

@@ -15,8 +15,7 @@ from typing import Any
 import schemathesis
 from hypothesis import strategies as st
 
-KEY_ID = "TIMER_TEST_KEY_ID"
-"""The environment variable with the id of a key that the API has."""
+from tests.api.keyed import KEY_ID
 
 _CENTURY_SECONDS = 3_155_760_000
 _RETRY = {"initial_seconds": 5, "max_seconds": 3600}

@@ -9,8 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.api.keyed import BOOTSTRAP, bearing
-from tests.contract.beyond_schema import KEY_ID
+from tests.api.keyed import BOOTSTRAP, KEY_ID, bearing
 from tests.profiles import examples, is_long
 from tests.system import Api, System
 

@@ -13,14 +13,12 @@ from timer_db.statements import claims
 from timer_db.transactions import ABANDONED_SECONDS, Connection
 
 
-async def test_a_transaction_that_never_ends_is_given_up(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transactions, "PATIENCE_SECONDS", 0.2)
-
+async def test_a_transaction_that_never_ends_is_given_up(desk: Desk) -> None:
     async def hang(connection: Connection) -> None:
         await connection.rows("SELECT SLEEP(30)")
 
     with pytest.raises(DatabaseUnavailable):
-        await transactions.run(desk.engine, hang)
+        await transactions.run(desk.engine, hang, patience_seconds=0.2)
 
     async def look(connection: Connection) -> int:
         return int(await connection.value("SELECT 1"))

@@ -49,7 +49,9 @@ def test_a_shard_that_does_not_fit_is_refused(shard: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "other", [uuid1(), uuid4(), UUID(int=0), UUID("018f3f1e-7b2a-7001-0000-000000000000")], ids=str
+    "other",
+    [uuid1(), uuid4(), UUID(int=0), UUID("018f3f1e-7b2a-7001-0000-000000000000")],
+    ids=["version 1", "version 4", "nil", "another variant"],
 )
 def test_other_uuids_are_no_timer_ids(other: UUID) -> None:
     assert not ids.is_timer_id(other)
