@@ -28,10 +28,11 @@ from uuid import uuid4
 import httptools
 import uvloop
 
-from timer_controller.egress import EgressGuard, parse_ranges
+from timer_controller.egress import EgressGuard
 from timer_controller.sender.general import HttpxSender
 from timer_controller.sender.http1 import Http1Sender
 from timer_controller.sender.protocol import Call, Result
+from timer_db.domain.address_ranges import parse_ranges
 
 _PORT = 18_480
 _NGINX = """daemon off; master_process off; worker_processes 1; pid {folder}/nginx.pid; error_log stderr crit;

@@ -9,13 +9,14 @@ import sys
 
 import uvloop
 
-from timer_controller.egress import EgressGuard, parse_ports, parse_ranges
+from timer_controller.egress import EgressGuard, parse_ports
 from timer_controller.health import serve_health
 from timer_controller.sender.http1 import Http1Sender
 from timer_controller.sender.protocol import Sender
 from timer_controller.service import Controller
 from timer_controller.settings import ControllerSettings
 from timer_db.configuration import collect_garbage_rarely, log_to_stderr, read_or_exit
+from timer_db.domain.address_ranges import parse_ranges
 from timer_db.domain.errors import DatabaseError
 
 

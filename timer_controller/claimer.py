@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from timer_controller.bottleneck import Bottleneck
 from timer_controller.frontier import Frontier
+from timer_controller.groups import Group, Groups
 from timer_controller.hands import Hands
 from timer_controller.lease import Lease
 from timer_controller.shelf import Shelf
 from timer_db.clock import DatabaseClock
 from timer_db.domain.claim import Claim
 from timer_db.domain.errors import DatabaseUnavailable
-from timer_db.domain.queue_entry import time_bound
+from timer_db.domain.owner import BY_DEFAULT
+from timer_db.domain.queue_entry import QueueEntry, time_bound
 from timer_db.engine import Engine
 from timer_db.operations import claim as operations
 from timer_db.operations.directory import DirectoryKeeper
@@ -35,7 +38,10 @@ SWEEP_PAUSES = 20
 class Claimer:
     """Each poll looks behind what was looked through before, priority by priority, and claims what is due soon,
     the highest first; while batches are full, the next one goes on behind the last. `on_claimed` hears that claims
-    wait on the shelf."""
+    wait on the shelf.
+
+    What its collection or its route holds up by now goes back at once (`defer`). It is claimed as surely unsent,
+    like what waits on the shelf: should this controller be lost, nobody takes it for called."""
 
     def __init__(
         self,
@@ -47,7 +53,9 @@ class Claimer:
         hands: Hands,
         poll_seconds: float,
         shelf: Shelf,
+        groups: Groups,
         directory: DirectoryKeeper,
+        defer: Callable[[Bottleneck, Sequence[Claim]], None],
         on_claimed: Callable[[], None],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -58,7 +66,9 @@ class Claimer:
         self._hands = hands
         self._poll_seconds = poll_seconds
         self._shelf = shelf
+        self._groups = groups
         self._directory = directory
+        self._defer = defer
         self._on_claimed = on_claimed
         self._monotonic = monotonic
         self.is_behind = False
@@ -131,7 +141,7 @@ class Claimer:
                 behind=self._frontier.ahead,
                 horizon_us=self._horizon_us(),
                 limit=limit,
-                plan=self._shelf.plan,
+                plan=self._plan,
             )
         except DatabaseUnavailable:
             self._uncertain = True
@@ -164,12 +174,34 @@ class Claimer:
             self._uncertain = True
             raise
 
+    def _plan(self, entries: Sequence[QueueEntry], claims: Sequence[Claim]) -> tuple[Sequence[QueueEntry], int]:
+        # What is new to the directory is learned before it is called, and not held up yet.
+        knows = self._directory.current.knows
+        held_up = {claim.entry for claim in claims if knows(claim.timer.owner) and self._holder(claim)}
+        if not held_up:
+            return self._shelf.plan(entries)
+        ordered, waiting = self._shelf.plan([entry for entry in entries if entry not in held_up])
+        return [*ordered, *sorted(held_up)], waiting + len(held_up)
+
+    def _holder(self, claim: Claim) -> Group | None:
+        owner = claim.timer.owner
+        if owner is BY_DEFAULT and self._groups.default_is_free:
+            return None
+        gates = self._groups.gates_of(owner)
+        return None if gates is None else gates.holder(claim, is_new=True)
+
     def _hold(self, taken: operations.Taken) -> None:
         self._hands.take(self._number, [claim.entry for claim in taken.claims])
         if gone := len(taken.entries) - len(taken.claims):
             log.error("%d timers of the queue are not in the table of timers", gone)
-        self._shelf.put(self._number, taken.claims, taken.waiting)
-        if taken.waiting:
+        held_up = [(claim, holder) for claim in taken.claims if (holder := self._holder(claim))]
+        for claim, holder in held_up:
+            self._defer(holder, [claim])
+        back = {claim.entry for claim, _ in held_up}
+        claims = [claim for claim in taken.claims if claim.entry not in back] if back else taken.claims
+        waiting = [entry for entry in taken.waiting if entry not in back] if back else taken.waiting
+        self._shelf.put(self._number, claims, waiting)
+        if waiting:
             self._on_claimed()
 
     def _horizon_us(self) -> int:

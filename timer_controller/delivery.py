@@ -11,14 +11,18 @@ from functools import partial
 
 from timer_controller.calls import call_of
 from timer_controller.destinations import Destination
+from timer_controller.groups import Groups
 from timer_controller.lease import Lease
 from timer_controller.sender.answer import forbidden
 from timer_controller.sender.protocol import Cancel, Result, Sender
 from timer_controller.signing import Signer
 from timer_db.clock import DatabaseClock
+from timer_db.domain.backoff import RetryPolicy
 from timer_db.domain.claim import Claim, Finished
+from timer_db.domain.claimed_timer import ClaimedTimer
 from timer_db.domain.directory import ONLY_DEFAULT, Directory
 from timer_db.domain.errors import ContentUnreadable, DatabaseUnavailable, TimerNotFound
+from timer_db.domain.owner import BY_DEFAULT, Owner
 from timer_db.domain.policy import Next, after_attempt
 from timer_db.domain.queue_entry import QueueEntry
 from timer_db.domain.states import Outcome, TimerState
@@ -55,6 +59,7 @@ class Delivery:
         on_refused: Callable[[Claim], None],
         on_left: Left,
         load_whole: Callable[[Claim], Awaitable[Claim]],
+        groups: Groups,
         directory: Callable[[], Directory] = lambda: ONLY_DEFAULT,
         signer: Signer | None = None,
         keyring: Keyring = NO_KEYS,
@@ -70,6 +75,7 @@ class Delivery:
         self._on_left = on_left
         self._load_whole = load_whole
         self._directory = directory
+        self._groups = groups
         self._signer = signer
         self._keyring = keyring
         self._unreadable: set[str] = set()
@@ -106,9 +112,9 @@ class Delivery:
         ended = partial(self._ended, claim, destination, self._monotonic(), now_us)
         try:
             call = call_of(claim, now_us, self._signer, self._keyring, self._directory())
-            cancel = self._sender.start(call, self._lease.may_send, ended)
+            cancel = self._sender.start(call, self._may_send_of(claim.timer.owner), ended)
         except ContentUnreadable as error:
-            self._note_unreadable(claim, error)
+            self._note_unreadable(error)
             ended(forbidden(error.reason))
             return
         except Exception as error:
@@ -119,10 +125,20 @@ class Delivery:
         if claim.entry in self._in_flight:
             self._in_flight[claim.entry] = cancel
 
-    def _note_unreadable(self, claim: Claim, error: ContentUnreadable) -> None:
-        """Once for each key: a missing one may concern every timer."""
-        if claim.timer.sealed_with not in self._unreadable:
-            self._unreadable.add(claim.timer.sealed_with)
+    def _may_send_of(self, owner: Owner) -> Callable[[], bool]:
+        """What is asked right before the first byte of a call leaves."""
+        return self._may_send_by_default if owner is BY_DEFAULT else partial(self._may_send, owner)
+
+    def _may_send_by_default(self) -> bool:
+        return self._lease.may_send() and not self._groups.default_is_stopped
+
+    def _may_send(self, owner: Owner) -> bool:
+        return self._lease.may_send() and self._groups.stopping(owner) is None
+
+    def _note_unreadable(self, error: ContentUnreadable) -> None:
+        """Once for each reason: a key that is missing may concern every timer."""
+        if error.reason not in self._unreadable:
+            self._unreadable.add(error.reason)
             log.error("%s; other timers of this key will not be named", error)
 
     def give_up(self, claim: Claim, reason: str) -> None:
@@ -161,6 +177,7 @@ class Delivery:
             result = Result(Outcome.not_sent, reason, finished_at=self._monotonic(), forbidden=True)
             self._ended(claim, destination, began_at, self._clock.earliest_us(), result)
         else:
+            whole.waited_for = claim.waited_for
             self.start(whole, destination)
 
     def _ended(
@@ -184,6 +201,12 @@ class Delivery:
             self._idle.set()
         self._on_left(claim, destination, result, began_at)
 
+    def _retry_of(self, timer: ClaimedTimer) -> RetryPolicy:
+        """Its own policy, else that of its route, as it is now."""
+        if timer.retry_json or not timer.owner.route_id:
+            return timer.retry
+        return self._directory().routes[timer.owner.route_id].settings.retry
+
     def _judge(self, claim: Claim, result: Result, began_at: float, began_us: int) -> Finished:
         """`began_at` (monotonic) and `began_us` (the database's clock) are the same moment: what follows is told
         from it, so that no look at the clock in between makes a call seem early."""
@@ -197,7 +220,7 @@ class Delivery:
                 http_status=result.status,
                 retry_after_seconds=result.retry_after_seconds,
                 attempt=claim.attempt - claim.timer.attempts_before,
-                retry=claim.timer.retry,
+                retry=self._retry_of(claim.timer),
                 on_unknown=claim.timer.on_unknown,
                 now_us=finished_at_us,
                 draw=self._draw(),

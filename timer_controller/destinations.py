@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from timer_controller.bottleneck import Bottleneck
 from timer_controller.breaker import Breaker, BreakerRules
 from timer_controller.sender.target import UrlRefused, parse_destination, split_url
-from timer_db.domain.claim import Claim
 from timer_db.domain.destination import key_of
 from timer_db.domain.queue_entry import QueueEntry
 
@@ -18,46 +18,25 @@ OPEN_KEPT_SECONDS = 600.0
 _NOWHERE = "no receiver"
 
 
-class Destination:
-    """One receiver: scheme, host and port. Used by the dispatcher, for every call; so no methods, no locks."""
+class Destination(Bottleneck):
+    """One receiver: scheme, host and port."""
 
-    __slots__ = ("breaker", "calls", "ended", "is_backed_up", "is_calm", "is_told", "key", "line", "lined_up_at",
-                 "name", "pace", "probe", "told_at")  # fmt: skip
+    __slots__ = ("breaker", "calls", "is_calm", "probe")
 
     def __init__(self, name: str, breaker: Breaker) -> None:
-        self.name = name
-        """`scheme://host:port`."""
-        self.key = key_of(name)
+        """`name` is `scheme://host:port`."""
+        super().__init__(name, key_of(name))
         self.breaker = breaker
         self.calls = 0
         """In flight."""
-        self.line: list[Due] = []
-        """A heap of what is due and waits for room."""
         self.is_calm = True
         """False when a call to it needs more than a count: see `settle`."""
-        self.is_backed_up = False
-        """Timers of it wait in the database; new ones go there too, so that they do not overtake them."""
         self.probe: QueueEntry | None = None
         """The call that decides about an open breaker."""
-        self.ended = 0
-        """Calls that ended since the last sweep."""
-        self.pace = 0.0
-        """Calls per second that it takes when it has enough of them."""
-        self.lined_up_at: float | None = None
-        """Since when every sweep has found a line."""
-        self.told_at = float("-inf")
-        """When the log said last that it is backed up."""
-        self.is_told = False
-        """The log says so, and not yet that this is over."""
 
     def settle(self) -> None:
         """After a change of `is_backed_up` or of the breaker."""
         self.is_calm = not self.is_backed_up and self.breaker.is_closed and self.breaker.failures == 0
-
-
-Due = tuple[int, bytes, Claim, Destination | None]
-"""A claim that is due, in the order of the queue: rank and due key in front, unique. New ones come without their
-destination."""
 
 
 class Destinations:

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable
 from heapq import heappop, heappush
+from math import isinf
 
+from timer_controller.bottleneck import Due
 from timer_controller.breaker import in_words
 from timer_controller.deferrer import Deferrer
 from timer_controller.delivery import Delivery
-from timer_controller.destinations import Destination, Destinations, Due
+from timer_controller.destinations import Destination, Destinations
+from timer_controller.groups import Groups, RouteGroup
 from timer_controller.sender.protocol import Result
 from timer_db.domain.claim import Claim
+from timer_db.domain.owner import BY_DEFAULT
 from timer_db.domain.states import Outcome
 
 # Answers of a proxy or a load balancer whose server is away, and of servers that say so of themselves.
 _AWAY = frozenset({502, 503, 504})
+# Event loops round timers to milliseconds; a shorter wait would spin.
+_TICK_SECONDS = 0.001
 
 
 class Dispatcher:
     """Between the wheel and the calls. Everything due stands in one heap, and is started in its order as far as
     calls may begin at all. Who finds the destination full goes into its line; when a call there ends, the
     first of the line comes back into the heap. So no order is lost, and nobody waits behind a full destination.
+
+    A route with a limit has a line as well, for what its destination would take and the limit does not allow. Who
+    is held up by its collection or its route waits in the database.
 
     The fewer places are free, the fewer of them one destination may have: so that many that hang do not soon
     have all of them.
@@ -31,12 +41,14 @@ class Dispatcher:
         self,
         delivery: Delivery,
         destinations: Destinations,
+        groups: Groups,
         deferrer: Deferrer,
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._delivery = delivery
         self._destinations = destinations
+        self._groups = groups
         self._deferrer = deferrer
         self._share = deferrer.share_of_room
         self._monotonic = monotonic
@@ -49,17 +61,10 @@ class Dispatcher:
         return len(self._due) + self._deferrer.soon_in_lines()
 
     def put(self, claims: Iterable[Claim]) -> None:
-        """These are due, newly claimed."""
+        """These are due."""
         for claim in claims:
             rank, due_key = claim.entry
             heappush(self._due, (rank, due_key, claim, None))
-        self.turn()
-
-    def take_back(self, claims: Iterable[Claim]) -> None:
-        """These are due, and were deferred before."""
-        for claim in claims:
-            rank, due_key = claim.entry
-            heappush(self._due, (rank, due_key, claim, self._destinations.of(claim.timer.url)))
         self.turn()
 
     def turn(self) -> None:
@@ -73,6 +78,14 @@ class Dispatcher:
                 self._offer(heappop(due), room)
         finally:
             self._is_turning = False
+
+    async def sweep(self) -> float:
+        """The deferrer's look at the lines, and one for what may leave them; gives the seconds until the next."""
+        delay_seconds = await self._deferrer.run_once()
+        for route in self._groups.routes():
+            self._move_up(route)
+        self.turn()
+        return delay_seconds
 
     def left(self, claim: Claim, destination: Destination, result: Result | None, began_at: float) -> None:
         """A call has ended; without a result, it was not made."""
@@ -88,6 +101,12 @@ class Dispatcher:
             # One more than has left: so a line moves up that waited for others to leave room.
             if line and destination.calls + 1 < (self._delivery.room - 1) * self._share:
                 heappush(self._due, heappop(line))
+        route = self._groups.route_of(claim.timer.owner)
+        if route is not None:
+            route.left(result, self._monotonic())
+            self._move_up(route)
+            if route.is_backed_up:
+                self._deferrer.offer_room(route)
         if destination.is_backed_up:
             self._deferrer.offer_room(destination)
         self.turn()
@@ -96,39 +115,97 @@ class Dispatcher:
         """Everything that is due and was not started; nothing is held afterwards."""
         claims = [due[2] for due in self._due] + self._deferrer.empty_lines()
         self._due.clear()
+        for route in self._groups.routes():
+            _sleep_no_more(route)
         return claims
 
     def _offer(self, due: Due, room: int) -> None:
         rank, due_key, claim, known = due
-        destination = known or self._destinations.of(claim.timer.url)
-        if not destination.is_calm and not self._may_go_on(claim, destination, is_new=known is None):
+        owner = claim.timer.owner
+        route = None
+        if owner is not BY_DEFAULT or not self._groups.default_is_free:
+            gates = self._groups.gates_of(owner)
+            if gates is not None:
+                holder = gates.holder(claim, is_new=known is None)
+                if holder is not None:
+                    self._deferrer.defer(holder, [claim])
+                    self._follow(known)
+                    return
+                route = gates.route
+        # A route may lead elsewhere by now.
+        destination = self._of_route(route) if route is not None else known or self._of(claim)
+        if not destination.is_calm and not self._may_go_on(claim, destination, route, is_new=known is None):
+            self._follow(known)
             return
-        if destination.calls < room * self._share:
+        if destination.calls >= room * self._share:
+            heappush(destination.line, (rank, due_key, claim, destination))
+            self._deferrer.watch(destination)
+        elif route is None or self._take(route, (rank, due_key, claim, destination)):
             destination.calls += 1
             self._delivery.start(claim, destination)
         else:
-            heappush(destination.line, due if known else (rank, due_key, claim, destination))
-            self._deferrer.watch(destination)
+            self._follow(known)
 
-    def _may_go_on(self, claim: Claim, destination: Destination, *, is_new: bool) -> bool:
+    def _of(self, claim: Claim) -> Destination:
+        return self._destinations.of(claim.timer.url)
+
+    def _of_route(self, route: RouteGroup) -> Destination:
+        return self._destinations.of(route.route.settings.url if route.route else "")
+
+    def _follow(self, known: Destination | None) -> None:
+        """Who came out of a line went elsewhere: the next one comes out instead."""
+        if known is not None and known.line:
+            heappush(self._due, heappop(known.line))
+
+    def _take(self, route: RouteGroup, due: Due) -> bool:
+        """Whether a call of the route may begin; else it stands in the route's line."""
+        wait_seconds = route.take(self._monotonic())
+        if not wait_seconds:
+            return True
+        heappush(route.line, due)
+        self._deferrer.watch(route)
+        if route.wake is None and not isinf(wait_seconds):
+            loop = asyncio.get_running_loop()
+            route.wake = loop.call_later(max(wait_seconds, _TICK_SECONDS), self._come_back, route)
+        return False
+
+    def _come_back(self, route: RouteGroup) -> None:
+        route.wake = None
+        self._move_up(route)
+        self.turn()
+
+    def _move_up(self, route: RouteGroup) -> None:
+        """As many of its line as calls could begin go back into the heap, and one to wait for the next token."""
+        line = route.line
+        if line:
+            waits_for_token = route.tokens is not None and route.wake is None
+            for _ in range(min(len(line), route.slots(self._monotonic()) + waits_for_token)):
+                heappush(self._due, heappop(line))
+
+    def _may_go_on(
+        self, claim: Claim, destination: Destination, route: RouteGroup | None, *, is_new: bool
+    ) -> bool:
         """Whether the claim is called or stands in line as usual; else it is dealt with here."""
         breaker = destination.breaker
         if breaker.is_closed:
-            if is_new and destination.is_backed_up:
+            # Timers of a route have the route's backlog.
+            is_latecomer = is_new and route is None and claim.waited_for != destination.key
+            if is_latecomer and destination.is_backed_up:
                 self._deferrer.defer(destination, [claim])
                 return False
             return True
         now = self._monotonic()
         if breaker.may_probe(now):
-            breaker.begin_probe()
-            destination.probe = claim.entry
-            destination.calls += 1
-            self._delivery.start(claim, destination)
+            if route is None or self._take(route, (*claim.entry, claim, destination)):
+                breaker.begin_probe()
+                destination.probe = claim.entry
+                destination.calls += 1
+                self._delivery.start(claim, destination)
         elif breaker.is_given_up(now):
             down = in_words(now - (breaker.down_since or now))
             self._delivery.give_up(claim, f"not tried: the receiver has failed for {down}: {breaker.reason}")
         else:
-            self._deferrer.defer(destination, [claim])
+            self._deferrer.defer(route or destination, [claim])
         return False
 
     def _learn(self, claim: Claim, destination: Destination, result: Result | None, began_at: float) -> None:
@@ -154,3 +231,9 @@ class Dispatcher:
         elif breaker.is_closed and breaker.note_failure(began_at, now, result.reason):
             self._deferrer.note_opened(destination)
         destination.settle()
+
+
+def _sleep_no_more(route: RouteGroup) -> None:
+    if route.wake is not None:
+        route.wake.cancel()
+        route.wake = None

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from ipaddress import IPv6Network, ip_address, ip_network
+from copy import copy
+from ipaddress import ip_address
+from typing import Self
 
-from timer_controller.special_addresses import METADATA, Address, Network, embedded, is_public, literal, plain
+from timer_controller.special_addresses import METADATA, Address, embedded, is_public, literal, plain
+from timer_db.domain.address_ranges import Network
 
-_MAPPED = IPv6Network("::ffff:0:0/96")
 _NUMBER_AT_END = re.compile(r"(?:\A|\.)(?:[0-9]+|0x[0-9a-f]*)\Z")
 """Such a host is an IPv4 address to many programs, or nothing (WHATWG URL, "ends in a number")."""
 _PORT_RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
@@ -32,18 +34,6 @@ times (`max_connect_errors`); Docker, etcd and their like do whatever a POST say
 """
 
 
-def parse_ranges(text: str) -> list[Network]:
-    """`10.0.0.0/8, ::1/128` as networks. ValueError names the one that is none."""
-    try:
-        networks = [ip_network(part.strip()) for part in text.split(",") if part.strip()]
-    except ValueError as error:
-        raise ValueError(f"{error}; ranges look like 10.0.0.0/8, separated by commas") from None
-    for network in networks:
-        if isinstance(network, IPv6Network) and network.subnet_of(_MAPPED):
-            raise ValueError(f"{network} is IPv4 in the dress of IPv6; write it as IPv4")
-    return networks
-
-
 def parse_ports(text: str) -> frozenset[int]:
     """`25, 6665-6669` as ports. ValueError names the part that is none."""
     ports: set[int] = set()
@@ -58,7 +48,7 @@ def parse_ports(text: str) -> frozenset[int]:
 
 class EgressGuard:
     """Public addresses may be called, others only within a range of `TIMER_EGRESS_ALLOW`; at no address a port of
-    `TIMER_EGRESS_DENY_PORTS`. Each method tells why not, in words that name the setting; None when it may."""
+    `TIMER_EGRESS_DENY_PORTS`. Each refusal tells why, in words that name the setting; None when it may."""
 
     def __init__(self, allowed: Sequence[Network] = (), denied_ports: Collection[int] | None = None) -> None:
         """`denied_ports` None is `DENY_PORTS`."""
@@ -67,6 +57,15 @@ class EgressGuard:
             network.network_address for network in allowed if network.prefixlen == network.max_prefixlen
         )
         self._denied_ports = parse_ports(DENY_PORTS) if denied_ports is None else frozenset(denied_ports)
+        self._within: tuple[Network, ...] | None = None
+
+    def narrowed(self, within: tuple[Network, ...] | None) -> Self:
+        """One that allows only what lies in these ranges, of what this one allows; None: all of that."""
+        if within is None:
+            return self
+        guard = copy(self)
+        guard._within = within
+        return guard
 
     def address_refusal(self, address: Address) -> str | None:
         """About one address: it must be allowed itself, and so must what it embeds."""
@@ -94,11 +93,15 @@ class EgressGuard:
         addresses = _addresses_of(name)
         if refusal := next(filter(None, map(self.address_refusal, addresses)), None):
             return refusal
+        if self._within is not None and not addresses:
+            return "behind a proxy a name cannot be held to the ranges of its collection (egress_allow)"
         if _NUMBER_AT_END.search(name) and name not in map(str, addresses):
             return "the host is no address as one is usually written, and might be read as another by the proxy"
         return None
 
     def _why_not(self, address: Address) -> str | None:
+        if self._within is not None and not any(address in network for network in self._within):
+            return "is in none of the ranges of its collection (egress_allow)"
         if address in self._exactly:
             return None
         if (whose := METADATA.get(address)) is not None:

@@ -9,13 +9,14 @@ from timer_controller.lease import Lease
 from timer_db.clock import DatabaseClock
 from timer_db.domain.errors import DatabaseUnavailable
 from timer_db.engine import Engine
-from timer_db.operations.membership import beat
+from timer_db.operations.membership import Beat, beat
 
 BEATS_PER_LEASE = 5
 
 
 class Heartbeat:
-    """Beats five times per lease. `on_renewed` is called when the lease runs again."""
+    """Beats five times per lease. `settled_at_us` is told to the others each time; `on_renewed` is called when the
+    lease runs again, with who they are."""
 
     def __init__(
         self,
@@ -24,23 +25,31 @@ class Heartbeat:
         *,
         clock: DatabaseClock,
         lease: Lease,
-        on_renewed: Callable[[], None],
+        settled_at_us: Callable[[], int],
+        on_renewed: Callable[[Beat], None],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine = engine
         self._controller_id = controller_id
         self._clock = clock
         self._lease = lease
+        self._settled_at_us = settled_at_us
         self._on_renewed = on_renewed
         self._monotonic = monotonic
 
     async def run_once(self) -> float:
         """One beat; gives the seconds until the next. Raises Fenced when others ended this membership."""
         try:
-            beat_at = await beat(self._engine, self._controller_id, self._clock, self._monotonic)
+            told = await beat(
+                self._engine,
+                self._controller_id,
+                self._clock,
+                self._monotonic,
+                settled_at_us=self._settled_at_us(),
+            )
         except DatabaseUnavailable:
             self._lease.note_failed_beat()
             raise
-        self._lease.renew(beat_at)
-        self._on_renewed()
+        self._lease.renew(told.asked_at)
+        self._on_renewed(told)
         return self._lease.seconds / BEATS_PER_LEASE

@@ -1,4 +1,4 @@
-"""Takes deferred timers back as their receivers have room for them."""
+"""Takes deferred timers back as what they wait for has room for them."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ LOOK_PAUSES = 20
 
 
 class Reclaimer:
-    """Each poll asks for which receivers timers wait, whoever deferred them; between polls it looks after those
-    of which it is told that they have room.
+    """Each poll asks for which receivers, routes and collections timers wait, whoever deferred them; between polls
+    it looks after those of which it is told that they have room.
 
     What it takes counts beside the hands that claims from the queue may fill, and is a quarter of them at most: so
     neither keeps the other from working.
@@ -54,7 +54,8 @@ class Reclaimer:
         self._on_claimed = on_claimed
         self._monotonic = monotonic
         self._number = FIRST_NUMBER
-        self._uncertain = False
+        self._uncertain: bytes | None = None
+        """For whom a claim was made of which nobody knows whether it happened."""
         self._batches: set[int] = set()
         self._wanted: set[bytes] = set()
         self._behind: dict[bytes, QueueEntry] = {}
@@ -66,13 +67,13 @@ class Reclaimer:
         return bool(self._wanted)
 
     def want(self, key: bytes) -> None:
-        """This receiver has room, or timers of it came to wait. The caller wakes the loop."""
+        """There is room, or timers came to wait for this. The caller wakes the loop."""
         self._wanted.add(key)
 
     async def settle(self) -> None:
         """After the last step: a batch whose claim's answer was lost is handed on."""
-        if self._uncertain:
-            await self._adopt_lost_batch()
+        if self._uncertain is not None:
+            await self._adopt_lost_batch(self._uncertain)
 
     async def run_once(self) -> float:
         """Take what there is room for; gives the seconds until the next look."""
@@ -108,7 +109,7 @@ class Reclaimer:
         return max(0, max(1, self._hands.capacity // SHARE_OF_HANDS) - held)
 
     async def _claim(self, key: bytes, limit: int) -> bool:
-        """Take so many of one receiver. Whether more may be waiting."""
+        """Take so many of those that wait for one thing. Whether more may be waiting."""
         self._number += 1
         behind = self._behind.pop(key, None)
         try:
@@ -116,36 +117,38 @@ class Reclaimer:
                 self._engine, self._controller_id, self._number, destination=key, behind=behind, limit=limit
             )
         except DatabaseUnavailable:
-            self._uncertain = True
+            self._uncertain = key
             raise
         is_full = len(entries) == limit
         if is_full:
             self._behind[key] = entries[-1]
         elif behind is None:
             self._deferrer.note_caught_up(key)
-        await self._hold(entries)
+        await self._hold(entries, key)
         if is_full:
             self._deferrer.note_backlog(key)
         # Behind a place there may be nothing, and yet something that came to stand in front of it.
         return is_full or behind is not None
 
-    async def _adopt_lost_batch(self) -> None:
+    async def _adopt_lost_batch(self, key: bytes) -> None:
         """The answer to the last claim was lost, with a batch or without one."""
         entries, _ = await adopt(self._engine, self._controller_id, self._number)
-        self._uncertain = False
+        self._uncertain = None
         if entries:
             log.warning("adopted batch %d with %d timers: its claim's answer was lost", self._number, len(entries))
-        await self._hold(entries)
+        await self._hold(entries, key)
 
-    async def _hold(self, entries: list[QueueEntry]) -> None:
+    async def _hold(self, entries: list[QueueEntry], key: bytes) -> None:
         if not entries:
             return
         try:
             claims = await load(self._engine, self._number, entries)
             await self._directory.covering({claim.timer.owner for claim in claims})
         except DatabaseUnavailable:
-            self._uncertain = True
+            self._uncertain = key
             raise
+        for claim in claims:
+            claim.waited_for = key
         self._hands.take(self._number, [claim.entry for claim in claims])
         self._batches.add(self._number)
         if len(claims) < len(entries):

@@ -48,7 +48,7 @@ class Controller:
     async def run(self) -> None:
         """Until stopped. Raises DatabaseError when the first contact fails for good."""
         settings = self._settings
-        shards = open_shards(settings.db_urls, Pool(settings.db_pool_size))
+        shards = open_shards(settings.db_urls, Pool(settings.db_pool_size), settings.keyring)
         self._shards = shards
         retry = ConnectRetry(
             settings.db_connect_attempts,
@@ -71,7 +71,7 @@ class Controller:
     async def _serve(self, shard: Shard, directory: DirectoryKeeper) -> None:
         while not self._stop.is_set():
             try:
-                joined = await session.join(shard.engine, self._sender, self._settings, directory, self._signer)
+                joined = await session.join(shard, self._sender, self._settings, directory, self._signer)
                 self._sessions[shard.number] = joined
                 await joined.run(self._stop)
             except* Fenced as group:

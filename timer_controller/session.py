@@ -17,6 +17,7 @@ from timer_controller.delivery import Delivery
 from timer_controller.destinations import Destination, Destinations
 from timer_controller.dispatcher import Dispatcher
 from timer_controller.finisher import Finisher
+from timer_controller.groups import Groups
 from timer_controller.hands import Hands
 from timer_controller.heartbeat import Heartbeat
 from timer_controller.lease import Lease
@@ -24,8 +25,10 @@ from timer_controller.loops import AWAY_SECONDS, Repeater
 from timer_controller.reclaimer import Reclaimer
 from timer_controller.rescuer import Rescuer
 from timer_controller.retention import Retention
+from timer_controller.route_watch import RouteWatch
 from timer_controller.sender.protocol import Result, Sender
 from timer_controller.settings import ControllerSettings
+from timer_controller.shares import Shares
 from timer_controller.shelf import Shelf
 from timer_controller.signing import Signer
 from timer_controller.version import VERSION
@@ -37,6 +40,8 @@ from timer_db.engine import Engine
 from timer_db.operations import membership
 from timer_db.operations.claim import load_whole
 from timer_db.operations.directory import DirectoryKeeper
+from timer_db.operations.membership import Beat
+from timer_db.shards import Shard
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +59,7 @@ class Session:
         directory: DirectoryKeeper,
         signer: Signer | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        shard: int = 0,
     ) -> None:
         self._engine = engine
         self._controller_id = controller_id
@@ -63,6 +69,9 @@ class Session:
         self.lease = Lease(settings.lease_seconds, monotonic)
         self._hands = Hands(settings.hands_max)
         self._finisher = Finisher(engine, controller_id, self._hands, self._on_written)
+        self._monotonic = monotonic
+        self._shares = Shares(controller_id, shard, len(settings.db_urls))
+        self._groups = Groups(lambda: directory.current, self._shares, monotonic=monotonic)
         self._delivery = Delivery(
             sender,
             clock=clock,
@@ -72,6 +81,7 @@ class Session:
             on_refused=self._on_refused,
             on_left=self._on_left,
             load_whole=partial(load_whole, engine),
+            groups=self._groups,
             directory=lambda: directory.current,
             signer=signer,
             keyring=settings.keyring,
@@ -83,6 +93,7 @@ class Session:
         destinations = Destinations(rules)
         deferrer = Deferrer(
             destinations,
+            self._groups,
             self._delivery,
             hands=self._hands,
             lease=self.lease,
@@ -91,7 +102,7 @@ class Session:
             on_room=self._on_room,
             monotonic=monotonic,
         )
-        self._dispatcher = Dispatcher(self._delivery, destinations, deferrer, monotonic=monotonic)
+        self._dispatcher = Dispatcher(self._delivery, destinations, self._groups, deferrer, monotonic=monotonic)
         self._wheel = Wheel(clock, self._dispatcher.put)
         self._reclaimer = Reclaimer(
             engine,
@@ -101,7 +112,7 @@ class Session:
             deferrer=deferrer,
             directory=directory,
             poll_seconds=settings.poll_seconds,
-            on_claimed=self._dispatcher.take_back,
+            on_claimed=self._wheel.put,
             monotonic=monotonic,
         )
         self._shelf = Shelf(
@@ -118,7 +129,9 @@ class Session:
             hands=self._hands,
             poll_seconds=settings.poll_seconds,
             shelf=self._shelf,
+            groups=self._groups,
             directory=directory,
+            defer=deferrer.defer,
             on_claimed=self._on_claimed,
             monotonic=monotonic,
         )
@@ -127,6 +140,7 @@ class Session:
             controller_id,
             clock=clock,
             lease=self.lease,
+            settled_at_us=lambda: self._shares.settled_at_us,
             on_renewed=self._on_renewed,
             monotonic=monotonic,
         )
@@ -134,7 +148,7 @@ class Session:
         self._claims = Repeater("claim", self._claimer.run_once)
         self._reclaims = Repeater("reclaim", self._reclaimer.run_once)
         self._releases = Repeater("release", self._shelf.run_once)
-        self._sweeps = Repeater("sweep", deferrer.run_once)
+        self._sweeps = Repeater("sweep", self._dispatcher.sweep)
         self._outcomes = Repeater("finish", self._finisher.run_once)
         rescuer = Rescuer(engine, lease=self.lease, on_rescued=self._on_rescued)
         self._rescues = Repeater("rescue", rescuer.run_once)
@@ -145,6 +159,8 @@ class Session:
             monotonic=monotonic,
         )
         self._upkeep = Repeater("upkeep", retention.run_once)
+        watch = RouteWatch(directory, self._groups, clock=clock, monotonic=monotonic)
+        self._watches = Repeater("routes", watch.run_once)
         self._first_beat = heartbeat.run_once
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -156,7 +172,14 @@ class Session:
                 claiming = [group.create_task(part.run()) for part in taking]
                 endless = [
                     group.create_task(part.run())
-                    for part in (self._beats, self._outcomes, self._sweeps, self._rescues, self._upkeep)
+                    for part in (
+                        self._beats,
+                        self._outcomes,
+                        self._sweeps,
+                        self._rescues,
+                        self._upkeep,
+                        self._watches,
+                    )
                 ]
                 await stop.wait()
                 for part in taking:
@@ -237,13 +260,17 @@ class Session:
         self._claimer.expect_stragglers()
         self._claims.wake()
 
-    def _on_renewed(self) -> None:
+    def _on_renewed(self, told: Beat) -> None:
+        self._shares.learn(told.now_us, told.members, self._monotonic())
+        self._groups.adjust()
+        if self._groups.keep_to_shares():
+            self._shares.settled_at_us = told.now_us
         self._wheel.turn()
         self._dispatcher.turn()
 
 
 async def join(
-    engine: Engine,
+    shard: Shard,
     sender: Sender,
     settings: ControllerSettings,
     directory: DirectoryKeeper,
@@ -252,6 +279,6 @@ async def join(
 ) -> Session:
     """A new membership. `monotonic`, in seconds, is for tests."""
     host, pid = socket.gethostname(), os.getpid()
-    controller_id = await membership.join(engine, host, pid, VERSION)
+    controller_id = await membership.join(shard.engine, host, pid, VERSION)
     log.info("joined as controller %d (%s:%d)", controller_id, host, pid)
-    return Session(engine, controller_id, sender, settings, directory, signer, monotonic)
+    return Session(shard.engine, controller_id, sender, settings, directory, signer, monotonic, shard.number)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from timer_controller.egress import DENY_PORTS, parse_ports, parse_ranges
+from timer_controller.egress import DENY_PORTS, parse_ports
 from timer_controller.sender.target import UrlRefused, parse_destination, split_url
 from timer_controller.signing import parse_secrets
+from timer_db.domain.address_ranges import parse_ranges
 from timer_db.settings import DatabaseSettings
 
 

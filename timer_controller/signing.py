@@ -68,6 +68,12 @@ def signer_of(text: str) -> Signer | None:
     return Signer(secrets) if secrets else None
 
 
+@lru_cache(maxsize=1024)
+def signer_with(keys: tuple[bytes, ...]) -> Signer:
+    """The signer for these; routes have few, and many calls."""
+    return Signer(keys)
+
+
 # Calls of one second share it.
 @lru_cache(maxsize=16)
 def _moment(seconds: int) -> datetime:

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
 
 # What is not globally reachable by the IANA IPv4 Special-Purpose Address Registry (RFC 6890 and what updates it,
 # https://www.iana.org/assignments/iana-ipv4-special-registry), and multicast. The few addresses inside that it

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -14,9 +14,12 @@ import pytest_asyncio
 
 from benchmarks.loading import load, template
 from tests.db.desk import SECOND_US, Desk, entries_of, finished, new_timer
+from timer_controller.bottleneck import Bottleneck
 from timer_controller.claimer import AHEAD_SECONDS, SWEEP_SECONDS, Claimer
+from timer_controller.groups import Groups
 from timer_controller.hands import Hands
 from timer_controller.lease import Lease
+from timer_controller.shares import Shares
 from timer_controller.shelf import Shelf
 from timer_db.clock import DatabaseClock
 from timer_db.domain.claim import Claim
@@ -41,6 +44,7 @@ class Rig:
 
     desk: Desk
     claimed: list[Claim] = field(default_factory=list)
+    held_up: list[tuple[str, Claim]] = field(default_factory=list)
     now: float = 0.0
 
     async def start(self, hands_max: int) -> None:
@@ -55,6 +59,7 @@ class Rig:
             ahead=lambda: 0,
             on_released=self.claimed.extend,
         )
+        directory = self.directory = DirectoryKeeper(self.desk.shards)
         self.claimer = Claimer(
             self.desk.engine,
             self.controller,
@@ -63,11 +68,16 @@ class Rig:
             hands=self.hands,
             poll_seconds=POLL_SECONDS,
             shelf=self.shelf,
-            directory=DirectoryKeeper(self.desk.shards),
+            groups=Groups(lambda: directory.current, Shares(self.controller)),
+            directory=directory,
+            defer=self._defer,
             on_claimed=lambda: None,
             monotonic=lambda: self.now,
         )
         await look(self.desk.engine, self.clock)
+
+    def _defer(self, group: Bottleneck, claims: Sequence[Claim]) -> None:
+        self.held_up += [(group.name, claim) for claim in claims]
 
     async def poll(self, *, after_seconds: float = POLL_SECONDS) -> list[QueueEntry]:
         """What the next poll claims, in its batches' order."""

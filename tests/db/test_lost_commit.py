@@ -228,7 +228,7 @@ async def test_cancel(line: Line, when: When) -> None:
 async def test_release(line: Line, when: When) -> None:
     await line.near.add(*new_timers(5))
     controller = await line.near.join()
-    await line.near.claim(controller, 1, plan=lambda entries: (entries, 4))
+    await line.near.claim(controller, 1, plan=lambda entries, _: (entries, 4))
     await line.break_at(when, b"UPDATE claim_batches", release(line.far.engine, controller, {1: 2}))
     await line.repeat(when, release(line.far.engine, controller, {1: 2}))
     assert await line.near.unsent(controller) == {1: 2}

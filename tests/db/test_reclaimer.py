@@ -14,9 +14,11 @@ from timer_controller.breaker import BreakerRules
 from timer_controller.deferrer import Deferrer
 from timer_controller.delivery import Delivery
 from timer_controller.destinations import Destination, Destinations
+from timer_controller.groups import Groups
 from timer_controller.hands import Hands
 from timer_controller.lease import Lease
 from timer_controller.reclaimer import Reclaimer
+from timer_controller.shares import Shares
 from timer_db.clock import DatabaseClock
 from timer_db.domain.claim import Claim
 from timer_db.domain.errors import DatabaseUnavailable
@@ -47,6 +49,8 @@ class Rig:
         self.destinations = Destinations(BreakerRules(1, 1.0, 100.0), draw=lambda: 0.5)
         self.controller = await self.desk.join()
         engine = self.worked_on.engine
+        self.directory = DirectoryKeeper(self.desk.shards)
+        self.groups = Groups(lambda: self.directory.current, Shares(self.controller))
         delivery = Delivery(
             Receivers(),
             clock=DatabaseClock(),
@@ -56,9 +60,11 @@ class Rig:
             on_refused=lambda claim: None,
             on_left=lambda claim, destination, result, began_at: None,
             load_whole=lambda claim: load_whole(engine, claim),
+            groups=self.groups,
         )
         self.deferrer = Deferrer(
             self.destinations,
+            self.groups,
             delivery,
             hands=self.hands,
             lease=self.lease,
@@ -73,7 +79,7 @@ class Rig:
             lease=self.lease,
             hands=self.hands,
             deferrer=self.deferrer,
-            directory=DirectoryKeeper(self.desk.shards),
+            directory=self.directory,
             poll_seconds=POLL_SECONDS,
             on_claimed=self._hold,
         )

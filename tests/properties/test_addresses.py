@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from urllib.parse import urlsplit
@@ -11,10 +10,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.profiles import look_at
-from tests.unit.makers import make_claim
 from timer_api.timers.target import check_url
 from timer_controller.breaker import BreakerRules
-from timer_controller.calls import url_of
+from timer_controller.calls import with_id
 from timer_controller.destinations import Destinations
 from timer_controller.sender.answer import retry_after_seconds
 from timer_controller.sender.target import parse_destination, split_url
@@ -46,7 +44,7 @@ def urls(draw: st.DrawFn) -> str:
 def test_the_id_is_the_last_part_of_the_path_and_nothing_else_changes(url: str) -> None:
     assert check_url(url) == url
     timer_id = "01a3185c-5000-7000-8000-000000000002"
-    called = url_of(replace(make_claim(url=url).timer, id_text=timer_id))
+    called = with_id(url, timer_id)
     before, after = urlsplit(url), urlsplit(called)
     assert (after.scheme, after.netloc, after.query) == (before.scheme, before.netloc, before.query)
     assert after.path == f"{before.path.removesuffix('/')}/{timer_id}"
@@ -55,7 +53,7 @@ def test_the_id_is_the_last_part_of_the_path_and_nothing_else_changes(url: str) 
     prefix, target = split_url(called)
     assert f"{prefix}{target}".replace("%7C", "|") == called
     # A second id would join behind the first: nothing of a URL swallows it.
-    assert url_of(replace(make_claim(url=called).timer, id_text="ID")).count(timer_id) == 1 + url.count(timer_id)
+    assert with_id(called, "ID").count(timer_id) == 1 + url.count(timer_id)
 
 
 @look_at(300)

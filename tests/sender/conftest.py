@@ -15,10 +15,11 @@ import uvloop
 
 from tests.sender.certificates import Authority
 from tests.sender.hostile import Receiver, TlsReceiver, TlsScript
-from timer_controller.egress import EgressGuard, parse_ranges
+from timer_controller.egress import EgressGuard
 from timer_controller.sender.general import HttpxSender
 from timer_controller.sender.http1 import Http1Sender
 from timer_controller.sender.protocol import Call, Result, Sender
+from timer_db.domain.address_ranges import parse_ranges
 
 
 class Kind(StrEnum):

@@ -9,9 +9,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from timer_controller.egress import DENY_PORTS, EgressGuard, parse_ports, parse_ranges
+from timer_controller.egress import DENY_PORTS, EgressGuard, parse_ports
 from timer_controller.settings import ControllerSettings
-from timer_controller.special_addresses import METADATA, Address, Network, is_public
+from timer_controller.special_addresses import METADATA, Address, is_public
+from timer_db.domain.address_ranges import Network, parse_ranges
 
 PUBLIC = [
     "1.1.1.1", "8.8.8.8", "93.184.215.14", "100.63.255.255", "100.128.0.0", "126.255.255.255", "128.0.0.0",
@@ -215,8 +216,8 @@ def test_what_is_no_port_is_a_fault_of_the_setting(text: str) -> None:
     [
         ("10.0.0.0", None),
         ("10.0.0.1/8", "has host bits set"),
-        ("10.0.0.0/33", "ranges look like"),
-        ("localhost", "ranges look like"),
+        ("10.0.0.0/33", "a range looks like"),
+        ("localhost", "a range looks like"),
         ("::ffff:10.0.0.0/104", "write it as IPv4"),
     ],
 )

@@ -16,10 +16,11 @@ import pytest_asyncio
 from tests.sender.conftest import MakeHttp1, Receive, call
 from tests.sender.hostile import OK, Bystander, PlainPeer, Receiver, answer_all
 from tests.sender.name_server import NameServer
-from timer_controller.egress import EgressGuard, parse_ranges
+from timer_controller.egress import EgressGuard
 from timer_controller.sender.http1 import Http1Sender
 from timer_controller.sender.protocol import Result
 from timer_controller.special_addresses import Address
+from timer_db.domain.address_ranges import parse_ranges
 from timer_db.domain.states import Outcome
 
 PERMITTED = "127.0.0.2"

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from tests.sender.conftest import MakeHttp1, MakeSender, Receive, call
 from tests.sender.hostile import Bystander, PlainPeer, answer_all
 from timer_api.timers.target import check_url
-from timer_controller.egress import EgressGuard, parse_ports, parse_ranges
+from timer_controller.egress import EgressGuard, parse_ports
 from timer_controller.sender.protocol import Result, Sender
 from timer_controller.sender.target import UrlRefused, parse_destination
+from timer_db.domain.address_ranges import parse_ranges
 from timer_db.domain.states import Outcome
 
 PORT = 8080

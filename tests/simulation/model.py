@@ -69,6 +69,7 @@ class Member:
     beat_at_us: int
     gone_at_us: int | None = None
     gone_because: str | None = None
+    settled_at_us: int = 0
 
 
 @dataclass(slots=True)
@@ -199,11 +200,12 @@ def claim(
         low, high = behind.get(rank, HEAD_KEY), time_bound(horizon_us)
         found = [QueueEntry(rank, key) for key in tables.queue.get(rank, ()) if low < key < high]
         entries += found[: min(limit, BATCH_MAX) - len(entries)]
-    ordered, unsent = plan(entries)
+    claims = load(tables, number, entries)
+    ordered, unsent = plan(entries, claims)
     _hold(tables, now_us, controller_id, number, ordered, unsent)
     for entry in entries:
         tables.queue[entry.rank].remove(entry.due_key)
-    return Taken(entries, load(tables, number, entries), ordered[len(ordered) - unsent :])
+    return Taken(entries, claims, ordered[len(ordered) - unsent :])
 
 
 def adopt(tables: Tables, controller_id: int, number: int) -> tuple[list[QueueEntry], int]:
@@ -323,13 +325,19 @@ def join(tables: Tables, now_us: int, controller_id: int | None = None) -> int:
     return new
 
 
-def beat(tables: Tables, now_us: int, controller_id: int) -> int:
-    """Tell that it lives; gives the time."""
+def beat(tables: Tables, now_us: int, controller_id: int, settled_at_us: int = 0) -> int:
+    """Tell that it lives, and since when it is settled; gives the time."""
     member = tables.members.get(controller_id)
     if member is None or member.gone_at_us is not None:
         raise Fenced(f"controller {controller_id} was silent for too long")
     member.beat_at_us = now_us
+    member.settled_at_us = settled_at_us
     return now_us
+
+
+def settled(tables: Tables) -> dict[int, int]:
+    """Those that have not gone, and what each said last."""
+    return {number: member.settled_at_us for number, member in tables.members.items() if member.gone_at_us is None}
 
 
 def leave(tables: Tables, now_us: int, controller_id: int) -> bool:

@@ -453,11 +453,11 @@ def _comparable(answer: Any) -> Any:
     return answer
 
 
-def _half_of_them_later(entries: Sequence[QueueEntry]) -> tuple[Sequence[QueueEntry], int]:
+def _half_of_them_later(entries: Sequence[QueueEntry], _: object) -> tuple[Sequence[QueueEntry], int]:
     return entries, len(entries) // 2
 
 
-def _backwards_and_all_later(entries: Sequence[QueueEntry]) -> tuple[Sequence[QueueEntry], int]:
+def _backwards_and_all_later(entries: Sequence[QueueEntry], _: object) -> tuple[Sequence[QueueEntry], int]:
     return entries[::-1], len(entries)
 
 

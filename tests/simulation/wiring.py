@@ -16,14 +16,16 @@ from timer_db.domain.claim import Claim, Finished, Returned
 from timer_db.domain.queue_entry import QueueEntry
 from timer_db.operations.claim import Taken
 from timer_db.operations.finish import Written
+from timer_db.operations.membership import Beat
 from timer_db.operations.rescue import Gone, Rescued
+from timer_db.shards import Shard
 
 _join = session.join
 
 
-async def join(wire: Wire, *how: Any) -> Session:
+async def join(shard: Shard, *how: Any) -> Session:
     """The real one, with the machine's own clock."""
-    return await _join(wire, *how, monotonic=wire.monotonic)  # type: ignore[arg-type]
+    return await _join(shard, *how, monotonic=shard.engine.monotonic)  # type: ignore[attr-defined]
 
 
 async def first_entries(wire: Wire, behind: Mapping[int, bytes]) -> dict[int, bytes | None]:
@@ -119,11 +121,21 @@ async def membership_join(wire: Wire, host: str, pid: int, version: str) -> int:
     return wire.last_id
 
 
-async def beat(wire: Wire, controller_id: int, clock: DatabaseClock, monotonic: Callable[[], float]) -> float:
+async def beat(
+    wire: Wire,
+    controller_id: int,
+    clock: DatabaseClock,
+    monotonic: Callable[[], float],
+    *,
+    settled_at_us: int,
+) -> Beat:
+    def work(tables: model.Tables, now_us: int) -> tuple[int, dict[int, int]]:
+        return model.beat(tables, now_us, controller_id, settled_at_us), model.settled(tables)
+
     asked_at = monotonic()
-    now_us = await wire.run(f"beat of {controller_id}", lambda t, now: model.beat(t, now, controller_id))
+    now_us, members = await wire.run(f"beat of {controller_id}", work)
     clock.learn(now_us, asked_at, monotonic())
-    return asked_at
+    return Beat(asked_at, now_us, members)
 
 
 async def leave(wire: Wire, controller_id: int) -> bool:

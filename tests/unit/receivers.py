@@ -13,12 +13,15 @@ from timer_controller.deferrer import SWEEP_SECONDS, Deferrer
 from timer_controller.delivery import Delivery
 from timer_controller.destinations import Destination, Destinations
 from timer_controller.dispatcher import Dispatcher
+from timer_controller.groups import Groups
 from timer_controller.hands import Hands
 from timer_controller.lease import Lease
 from timer_controller.sender.answer import forbidden
 from timer_controller.sender.protocol import Call, Cancel, Done, Result
+from timer_controller.shares import Shares
 from timer_db.clock import DatabaseClock
 from timer_db.domain.claim import Claim, Finished, Returned
+from timer_db.domain.directory import ONLY_DEFAULT, Directory
 from timer_db.domain.states import Outcome
 
 RULES = BreakerRules(failures_max=3, cool_down_seconds=1.0, patience_seconds=600.0)
@@ -105,6 +108,7 @@ class Rig:
     calls_max: int = 1000
     limit: int = LIMIT
     rules: BreakerRules = RULES
+    directory: Directory = ONLY_DEFAULT
     finished: list[Finished] = field(default_factory=list)
     returned: list[Returned] = field(default_factory=list)
     room_told: list[bytes] = field(default_factory=list)
@@ -117,6 +121,9 @@ class Rig:
         self.lease = Lease(1e9, loop.time)
         self.lease.renew(loop.time())
         self.hands = Hands(HANDS)
+        self.shares = Shares(1)
+        self.shares.learn(DUE_US, {1: 0}, loop.time())
+        self.groups = Groups(lambda: self.directory, self.shares, monotonic=loop.time)
         self.delivery = Delivery(
             self.receivers,
             clock=self.clock,
@@ -126,12 +133,15 @@ class Rig:
             on_refused=lambda claim: self.dispatcher.put([claim]),
             on_left=lambda claim, destination, result, at: self.dispatcher.left(claim, destination, result, at),
             load_whole=self._load_whole,
+            groups=self.groups,
+            directory=lambda: self.directory,
             draw=lambda: 0.5,
             monotonic=loop.time,
         )
         self.destinations = Destinations(self.rules, draw=lambda: 0.5)
         self.deferrer = Deferrer(
             self.destinations,
+            self.groups,
             self.delivery,
             hands=self.hands,
             lease=self.lease,
@@ -140,7 +150,9 @@ class Rig:
             on_room=self.room_told.append,
             monotonic=loop.time,
         )
-        self.dispatcher = Dispatcher(self.delivery, self.destinations, self.deferrer, monotonic=loop.time)
+        self.dispatcher = Dispatcher(
+            self.delivery, self.destinations, self.groups, self.deferrer, monotonic=loop.time
+        )
         self._sweeping = loop.create_task(self._sweep())
 
     def put(self, count: int, host: str = "a.test", **fields: object) -> list[Claim]:
@@ -165,7 +177,7 @@ class Rig:
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            await self.deferrer.run_once()
+            await self.dispatcher.sweep()
 
     async def _load_whole(self, claim: Claim) -> Claim:
         return claim

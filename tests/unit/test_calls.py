@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import orjson
 import pytest
@@ -11,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.makers import DUE_US, in_hand, make_claim, make_timer
-from timer_controller.calls import body_of, call_of, url_of
+from timer_controller.calls import body_of, call_of, with_id
 from timer_controller.sender.protocol import Call
 from timer_controller.version import USER_AGENT
 from timer_db.domain.backoff import RetryPolicy
@@ -36,8 +35,8 @@ from timer_db.domain.timer import Json, Timer
     ],
 )
 def test_the_id_joins_the_path(url: str, called: str) -> None:
-    assert url_of(replace(make_claim(url=url).timer, id_text="ID")) == called
-    assert url_of(make_claim(url=url, append_id=False).timer) == url
+    assert with_id(url, "ID") == called
+    assert call_of(make_claim(url=url, append_id=False), DUE_US).url == url
 
 
 def headers_of(call: Call) -> list[tuple[str, str]]:
@@ -80,7 +79,7 @@ def test_the_owners_headers_replace_ours_whatever_their_capitals() -> None:
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
 def test_without_a_body_the_call_carries_the_timer(method: str) -> None:
     timer = make_timer(method=method, meta={"order": 17}, name="n")
-    body, line = body_of(in_hand(timer), rfc3339(DUE_US))
+    body, line = body_of(in_hand(timer), method, rfc3339(DUE_US))
     assert line == "Content-Type: application/json\r\n"
     assert body == orjson.dumps(represent(timer, DUE_US))
     assert json.loads(body)["meta"] == {"order": 17}
@@ -89,17 +88,17 @@ def test_without_a_body_the_call_carries_the_timer(method: str) -> None:
 @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "OPTIONS", "QUERY"])
 def test_methods_without_content_carry_none(method: str) -> None:
     claim = make_claim(method=method)
-    assert body_of(claim.timer, DUE) == (b"", "")
+    assert body_of(claim.timer, method, DUE) == (b"", "")
     assert "Content-Type" not in dict(call_of(claim, DUE_US).headers)
 
 
 @pytest.mark.parametrize("method", ["POST", "DELETE"])
 def test_a_body_of_its_own_is_sent_as_it_is(method: str) -> None:
     own = make_claim(method=method, body=b'{"a":1}')
-    assert body_of(own.timer, DUE) == (b'{"a":1}', "Content-Type: application/json\r\n")
+    assert body_of(own.timer, method, DUE) == (b'{"a":1}', "Content-Type: application/json\r\n")
     as_bytes = make_claim(method=method, body=b"\xff", body_is_json=False)
-    assert body_of(as_bytes.timer, DUE) == (b"\xff", "Content-Type: application/octet-stream\r\n")
-    assert body_of(make_claim(method=method, body=b"").timer, DUE)[0] == b""
+    assert body_of(as_bytes.timer, method, DUE) == (b"\xff", "Content-Type: application/octet-stream\r\n")
+    assert body_of(make_claim(body=b"").timer, method, DUE)[0] == b""
 
 
 DUE = rfc3339(DUE_US)
@@ -119,7 +118,7 @@ def test_any_meta_arrives(meta: Json) -> None:
         return
     if "Infinity" in json.dumps(meta):  # no JSON either
         return
-    assert json.loads(body_of(make_claim(meta=meta).timer, DUE)[0])["meta"] == meta
+    assert json.loads(body_of(make_claim(meta=meta).timer, "POST", DUE)[0])["meta"] == meta
 
 
 @given(

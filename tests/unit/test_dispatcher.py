@@ -274,7 +274,9 @@ async def test_deferred_timers_that_come_back_are_called_and_new_ones_wait_behin
     await rig.pass_seconds(1.1)
     assert rig.at("slow.test").key in rig.room_told
     assert rig.deferrer.room_at(rig.at("slow.test").key) >= LIMIT
-    rig.dispatcher.take_back(claims[LIMIT : 2 * LIMIT])
+    for claim in claims[LIMIT : 2 * LIMIT]:
+        claim.waited_for = rig.at("slow.test").key
+    rig.dispatcher.put(claims[LIMIT : 2 * LIMIT])
     rig.put(1, "slow.test")
     assert rig.receivers.timers()[LIMIT:] == [str(c.timer.id) for c in claims[LIMIT : 2 * LIMIT]]
     rig.deferrer.note_caught_up(rig.at("slow.test").key)

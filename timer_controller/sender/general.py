@@ -141,7 +141,7 @@ class HttpxSender:
     def _request(self, call: Call) -> httpcore.Request:
         prefix, target = split_url(call.url)
         destination = parse_destination(prefix)
-        guard = self._guard
+        guard = self._guard.narrowed(call.within)
         if refusal := guard.port_refusal(destination.port) or guard.host_refusal(destination.host):
             raise UrlRefused(refusal)
         return httpcore.Request(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from timer_db.domain.address_ranges import Network
 from timer_db.domain.states import Outcome
 
 ANSWER_BYTES_KEPT = 1024
@@ -31,6 +32,8 @@ class Call:
     """For the whole attempt: look-up, connect, send, answer."""
     lines: str = field(default="", repr=False)
     """More headers, as they go on the wire: each line with its CRLF."""
+    within: tuple[Network, ...] | None = None
+    """Only addresses in one of these may be called, of those that may be called at all; None: all of those."""
 
 
 @dataclass(slots=True)

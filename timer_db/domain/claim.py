@@ -24,6 +24,8 @@ class Claim:
     """An earlier attempt may have reached the receiver."""
     is_large: bool = False
     """Body, meta, headers and labels were left out: `operations.claim.load_whole` reads them."""
+    waited_for: bytes | None = None
+    """The key of what it was deferred for before it was claimed; None: it comes from the queue."""
 
 
 @dataclass(slots=True)
@@ -54,4 +56,5 @@ class Returned:
     batch: int
     entry: QueueEntry
     destination: bytes | None = None
-    """The receiver whose backlog it joins; None: it goes back to where it stood in the queue."""
+    """The key of what it waits for (`domain.destination`), whose backlog it joins; None: it goes back to where it
+    stood in the queue."""

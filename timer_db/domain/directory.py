@@ -39,6 +39,12 @@ class Directory:
             number for number, found in collections.items() if found.settings.waiting_max is not None
         )
         """The collections of which so many timers may wait."""
+        self.narrowed = {
+            number: found.settings.egress_allow
+            for number, found in collections.items()
+            if found.settings.egress_allow is not None
+        }
+        """The address ranges of those collections whose timers may call no others."""
         self._collections_by_name = _by_name(self.collections.values())
         self._routes_by_name = _by_name(self.routes.values())
         self._schedules_by_name = _by_name(self.schedules.values())

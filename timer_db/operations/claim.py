@@ -13,7 +13,8 @@ from timer_db.domain.claim import Claim
 from timer_db.domain.errors import Fenced, TimerNotFound, UnexpectedCount
 from timer_db.domain.queue_entry import HEAD_KEY, QueueEntry, pack, unpack
 from timer_db.operations.packed import claims_of, keys_of
-from timer_db.statements import claims, queue, timers
+from timer_db.statements import claims as statements
+from timer_db.statements import queue, timers
 from timer_db.statements.literals import LIST_MAX
 from timer_db.transactions import Connection
 
@@ -32,11 +33,12 @@ class Taken:
     waiting: Sequence[QueueEntry]
 
 
-Plan = Callable[[Sequence[QueueEntry]], tuple[Sequence[QueueEntry], int]]
-"""Of places in the order of the queue: the order in which they will be sent, and how many of the last wait."""
+Plan = Callable[[Sequence[QueueEntry], Sequence[Claim]], tuple[Sequence[QueueEntry], int]]
+"""Of places in the order of the queue, and what was asked for, in none: the order in which they will be sent, and
+how many of the last wait."""
 
 
-def all_at_once(entries: Sequence[QueueEntry]) -> tuple[Sequence[QueueEntry], int]:
+def all_at_once(entries: Sequence[QueueEntry], claims: Sequence[Claim] = ()) -> tuple[Sequence[QueueEntry], int]:
     """A plan by which nothing waits."""
     return entries, 0
 
@@ -104,8 +106,8 @@ async def claim(
                 await connection.write(queue.remove(rank, keys), count=count)
                 entries += [QueueEntry(rank, key) for key in keys]
                 found += claims_of(packed, number, partial(QueueEntry, rank))
-        ordered, unsent = plan(entries)
-        if entries and await connection.write(claims.hold(controller_id, number, pack(ordered), unsent)) == 0:
+        ordered, unsent = plan(entries, found)
+        if entries and await connection.write(statements.hold(controller_id, number, pack(ordered), unsent)) == 0:
             raise Fenced(f"controller {controller_id} is no member any more")
         return Taken(entries, found, ordered[len(ordered) - unsent :])
 
@@ -117,7 +119,7 @@ async def adopt(engine: AsyncEngine, controller_id: int, number: int) -> tuple[l
     empty when it did not happen."""
 
     async def work(connection: Connection) -> tuple[list[QueueEntry], int]:
-        rows = await connection.rows(claims.look(controller_id, number))
+        rows = await connection.rows(statements.look(controller_id, number))
         return (unpack(bytes(rows[0][0])), int(rows[0][1])) if rows else ([], 0)
 
     return await transactions.run(engine, work)
@@ -130,7 +132,7 @@ async def release(engine: AsyncEngine, controller_id: int, unsent: Mapping[int, 
     """
 
     async def work(connection: Connection) -> None:
-        found = await connection.write(claims.release(controller_id, unsent))
+        found = await connection.write(statements.release(controller_id, unsent))
         if found != len(unsent):
             raise Fenced(f"controller {controller_id} lost {len(unsent) - found} batches")
 

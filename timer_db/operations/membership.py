@@ -7,7 +7,7 @@ another id. What was claimed under the old one is rescued by whoever finds it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,25 +62,37 @@ async def join(engine: AsyncEngine, host: str, pid: int, version: str) -> int:
     return await transactions.run(engine, work)
 
 
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """A beat that was written."""
+
+    asked_at: float
+    """The monotonic moment (seconds) from which the lease counts: before the question left, so that the server's
+    idea of the lease ends later than ours."""
+    now_us: int
+    """By the database's clock."""
+    members: Mapping[int, int]
+    """Every member then, with what it told last as its `settled_at_us`."""
+
+
 async def beat(
     engine: AsyncEngine,
     controller_id: int,
     clock: DatabaseClock,
     monotonic: Callable[[], float] = time.monotonic,
-) -> float:
-    """Tell that this controller lives, and look at the clock by the way.
+    *,
+    settled_at_us: int = 0,
+) -> Beat:
+    """Tell that this controller lives, and to which members its shares belong; look at the clock by the way, and
+    at the others. Raises Fenced when the membership is gone."""
 
-    Gives the monotonic moment (seconds) from which the lease counts: before the question left, so that the
-    server's idea of the lease ends later than ours. Raises Fenced when the membership is gone.
-    """
-
-    async def work(connection: Connection) -> float:
+    async def work(connection: Connection) -> Beat:
         asked_at = monotonic()
         now_us = int(await connection.value(controllers.NOW))
         clock.learn(now_us, asked_at, monotonic())
-        if await connection.write(controllers.beat(controller_id, now_us)) == 0:
+        if await connection.write(controllers.beat(controller_id, now_us, settled_at_us)) == 0:
             raise Fenced(f"controller {controller_id} was silent for too long; others took its claims over")
-        return asked_at
+        return Beat(asked_at, now_us, dict(await connection.rows(controllers.SETTLED)))
 
     return await transactions.run(engine, work)
 

@@ -12,15 +12,22 @@ NOW = f"SELECT {NOW_US}"
 def join(host: str, pid: int, version: str) -> tuple[str, tuple[Any, ...]]:
     """A new membership; the driver gives its id."""
     return (
-        "INSERT INTO controllers (host, pid, version, joined_at_us, beat_at_us)"
-        f" VALUES (%s, %s, %s, {NOW_US}, {NOW_US})",
+        "INSERT INTO controllers (host, pid, version, joined_at_us, beat_at_us, settled_at_us)"
+        f" VALUES (%s, %s, %s, {NOW_US}, {NOW_US}, 0)",
         (host, pid, version),
     )
 
 
-def beat(controller_id: int, now_us: int) -> str:
+def beat(controller_id: int, now_us: int, settled_at_us: int = 0) -> str:
     """Count: 0 when the membership is gone. `now_us` was read from this server before."""
-    return f"UPDATE controllers SET beat_at_us = {now_us} WHERE id = {controller_id} AND gone_at_us IS NULL"
+    return (
+        f"UPDATE controllers SET beat_at_us = {now_us}, settled_at_us = {settled_at_us}"
+        f" WHERE id = {controller_id} AND gone_at_us IS NULL"
+    )
+
+
+SETTLED = "SELECT id, settled_at_us FROM controllers WHERE gone_at_us IS NULL AND settled_at_us IS NOT NULL"
+"""Members, without those of a version that has no shares."""
 
 
 def leave(controller_id: int) -> str:

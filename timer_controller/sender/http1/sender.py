@@ -35,6 +35,7 @@ from timer_controller.sender.target import (
     split_url,
 )
 from timer_controller.sender.tls import verifying_context
+from timer_db.domain.address_ranges import Network
 
 log = logging.getLogger(__name__)
 
@@ -46,9 +47,15 @@ _SWEEP_SECONDS = 0.05
 _GOODBYE_SECONDS = 1.5
 
 
+_Within = tuple[Network, ...] | None
+_Prefix = str | tuple[str, _Within]
+"""`scheme://authority`; with the ranges that its calls are held to, if there are any."""
+
+
 @dataclass(slots=True)
 class _Route:
-    """What all URLs with one `scheme://authority` share."""
+    """What all URLs with one `scheme://authority` share. Calls that are held to other ranges share no connection,
+    since on one that is kept nothing is asked any more."""
 
     pool: Pool
     host_line: str
@@ -167,8 +174,8 @@ class Http1Sender(AwaitedSender):
         self._guard = guard
         self._ssl_context = ssl_context or verifying_context()
         self._resolver = Resolver(look_up, keep_seconds=look_up_kept_seconds)
-        self._pools: dict[tuple[bool, str, int], Pool] = {}
-        self._routes: dict[str, _Route] = {}
+        self._pools: dict[tuple[bool, str, int, _Within], Pool] = {}
+        self._routes: dict[_Prefix, _Route] = {}
         self._sweeping: asyncio.TimerHandle | None = None
         self._leaving: list[_Sending] = []
 
@@ -213,32 +220,41 @@ class Http1Sender(AwaitedSender):
 
     def _prepare(self, call: Call) -> tuple[_Route, bytes]:
         url = call.url
+        if call.within is not None:
+            return self._prepare_within(call)
         cut = url.find("/", 8)
         route = self._routes.get(url[:cut])
         if route is not None and SAFE_TARGET.fullmatch(url, cut):
             target = url[cut:]
         else:
             prefix, target = split_url(url)
-            route = self._routes.get(prefix) or self._new_route(prefix)
+            route = self._routes.get(prefix) or self._new_route(prefix, prefix, None)
         return route, _request(call, target, route)
 
-    def _new_route(self, prefix: str) -> _Route:
+    def _prepare_within(self, call: Call) -> tuple[_Route, bytes]:
+        prefix, target = split_url(call.url)
+        key = (prefix, call.within)
+        route = self._routes.get(key) or self._new_route(key, prefix, call.within)
+        return route, _request(call, target, route)
+
+    def _new_route(self, key: _Prefix, prefix: str, within: _Within) -> _Route:
         destination = parse_destination(prefix)
         if refusal := self._guard.port_refusal(destination.port):
             raise UrlRefused(refusal)
         if len(self._routes) >= _ROUTES_KEPT:
             self._routes.clear()
-        route = self._routes[prefix] = _Route(
-            self._pool(destination), f"Host: {destination.host_header}\r\n", destination.authorization
+        route = self._routes[key] = _Route(
+            self._pool(destination, within), f"Host: {destination.host_header}\r\n", destination.authorization
         )
         return route
 
-    def _pool(self, destination: Destination) -> Pool:
-        key = (destination.secure, destination.host, destination.port)
+    def _pool(self, destination: Destination, within: _Within) -> Pool:
+        key = (destination.secure, destination.host, destination.port, within)
         pool = self._pools.get(key)
         if pool is None:
+            permit_address = self._guard.narrowed(within).address_refusal
             pool = self._pools[key] = Pool(
-                destination, self._limits, self._resolver, self._guard.address_refusal, self._ssl_context
+                destination, self._limits, self._resolver, permit_address, self._ssl_context
             )
             if self._sweeping is None:
                 self._sweep_later()
