@@ -23,9 +23,14 @@ from timer_controller.shares import Shares
 from timer_controller.shelf import Shelf
 from timer_db.clock import DatabaseClock
 from timer_db.domain.claim import Claim
+from timer_db.domain.collection import CollectionSettings
+from timer_db.domain.owner import Owner
 from timer_db.domain.queue_entry import PRIORITY_MAX, QueueEntry
+from timer_db.domain.route import RouteSettings
 from timer_db.operations.claim import all_at_once, release
+from timer_db.operations.collections import pause_collection, put_collection
 from timer_db.operations.directory import DirectoryKeeper
+from timer_db.operations.routes import pause_route, put_route
 from timer_db.operations.watch import look
 from timer_db.statements import queue
 
@@ -301,3 +306,39 @@ async def test_nothing_is_missed_and_nothing_taken_twice(desk: Desk) -> None:
             group.create_task(claim(rig, creating))
     assert put.total() > 800
     assert await desk.queued() == []
+
+
+async def test_what_is_held_up_is_claimed_as_unsent_and_given_back_at_once(desk: Desk) -> None:
+    """Of a paused collection, and of a stopped route; the others go on in their order."""
+    collection, _ = await put_collection(desk.shards, "c", CollectionSettings())
+    route, _ = await put_route(desk.shards, "r", RouteSettings("https://example.com/r"))
+    await pause_collection(desk.shards, "c", True, "")
+    await pause_route(desk.shards, "r", True, "")
+    rig = Rig(desk)
+    await rig.start(1000)
+    await rig.directory.refresh()
+    owners = [Owner(1), Owner(collection.id), Owner(1, route.id)]
+    at_us = await desk.now_us() - SECOND_US
+    timers = [
+        new_timer(at_us + n, owner=owners[n % 3], url="https://example.com/" if n % 3 < 2 else None)
+        for n in range(30)
+    ]
+    await desk.add(*timers)
+    free = [t for n, t in enumerate(timers) if n % 3 == 0]
+    assert await rig.poll() == entries_of(free)
+    names = Counter(name for name, _ in rig.held_up)
+    assert names == {"collection c": 10, "route r": 10}
+    assert rig.hands.held == 30, "until it is written that they went back"
+    [(_, entries)] = (await desk.in_hand()).items()
+    assert sorted(entries) == entries_of(timers)
+    assert await desk.unsent(rig.controller) == {1: 20}
+    assert set(entries[10:]) == {claim.entry for _, claim in rig.held_up}
+
+
+async def test_a_collection_that_is_new_to_the_controller_is_not_held_up(desk: Desk) -> None:
+    rig = Rig(desk)
+    await rig.start(1000)
+    collection, _ = await put_collection(desk.shards, "c", CollectionSettings())
+    [timer] = await desk.add(new_timer(await desk.now_us() - SECOND_US, owner=Owner(collection.id)))
+    assert await rig.poll() == entries_of([timer])
+    assert rig.held_up == []
