@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from timer_controller.purge import Purge
 from timer_db.engine import Engine
 from timer_db.operations import partitions
-from timer_db.operations.retention import find_overdue
+from timer_db.operations.overdue import Own, find_overdue
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +25,7 @@ class Retention:
 
     Between two steps of that it waits as long as the last one took: so it keeps one connection busy for half the
     time at most, and the slower the server is, the less it asks for. While timers are overdue, it waits longer.
+    `own` are the collections with a retention of their own, by number; the others have `days`.
     """
 
     def __init__(
@@ -32,11 +33,13 @@ class Retention:
         engine: Engine,
         *,
         days: int,
+        own: Callable[[], Mapping[int, Own]] = dict,
         is_behind: Callable[[], bool] = lambda: False,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine = engine
         self._days = days
+        self._own = own
         self._is_behind = is_behind
         self._monotonic = monotonic
         self._next_look_at = float("-inf")
@@ -57,6 +60,7 @@ class Retention:
         made = await partitions.keep(self._engine)
         if made:
             log.info("made partitions of the log of attempts: %s", ", ".join(made))
-        if self._days and self._purge is None:
-            self._purge = Purge(self._engine, await find_overdue(self._engine, self._days))
+        own = self._own()
+        if (self._days or own) and self._purge is None:
+            self._purge = Purge(self._engine, await find_overdue(self._engine, self._days, own))
         return AGAIN_SECONDS if made is None else LOOK_SECONDS

@@ -35,12 +35,14 @@ from timer_controller.version import VERSION
 from timer_controller.wheel import Wheel
 from timer_db.clock import DatabaseClock
 from timer_db.domain.claim import Claim, Returned
+from timer_db.domain.directory import Directory
 from timer_db.domain.errors import DatabaseUnavailable
 from timer_db.engine import Engine
 from timer_db.operations import membership
 from timer_db.operations.claim import load_whole
 from timer_db.operations.directory import DirectoryKeeper
 from timer_db.operations.membership import Beat
+from timer_db.operations.overdue import Own
 from timer_db.shards import Shard
 
 log = logging.getLogger(__name__)
@@ -155,6 +157,7 @@ class Session:
         retention = Retention(
             engine,
             days=settings.retention_days,
+            own=lambda: _own_retention(directory.current),
             is_behind=lambda: self._claimer.is_behind,
             monotonic=monotonic,
         )
@@ -267,6 +270,14 @@ class Session:
             self._shares.settled_at_us = told.now_us
         self._wheel.turn()
         self._dispatcher.turn()
+
+
+def _own_retention(directory: Directory) -> dict[int, Own]:
+    return {
+        number: Own(collection.settings.retention_days, collection.created_at_us)
+        for number, collection in directory.collections.items()
+        if collection.settings.retention_days is not None
+    }
 
 
 async def join(

@@ -311,6 +311,16 @@ timer_counts = Table(
     **_INNODB,
 )
 
+# How far the deletion of ended timers has come, for collections with a retention of their own and, as 0, for all
+# others: what ended before that is gone. Only while there are collections of that kind.
+retention_progress = Table(
+    "retention_progress",
+    metadata,
+    Column("collection_id", INTEGER(unsigned=True), primary_key=True, autoincrement=False),
+    _time("until_us"),
+    **_INNODB,
+)
+
 # What operators should know of: a route that was disabled, for one.
 events = Table(
     "events",

@@ -58,7 +58,7 @@ def test_what_goes_with_them_too(planner: Planner, count: int) -> None:
 
 
 def test_cancelled_ones_are_found_by_their_time(planner: Planner) -> None:
-    step = _only(planner.explain(retention.cancelled(0, NOON_US, PAGE)), "endings")
+    step = _only(planner.explain(retention.cancelled(0, b"", NOON_US, PAGE)), "endings")
     assert (step.access, step.key) == ("range", "ix_endings_ended_at_us")
     assert "Using index" in step.extra
 

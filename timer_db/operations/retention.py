@@ -3,6 +3,7 @@
 Delivered, failed and unknown timers are found by the log of attempts: each partition that is old enough is walked,
 the timers that ended in it are deleted, and then it is dropped as a whole. A timer's state is read from its last
 attempt, so no timer may outlive that. Every step can be repeated, and may be left at any point.
+`operations.overdue` says what is old enough.
 """
 
 from __future__ import annotations
@@ -20,22 +21,16 @@ from timer_db.domain.marks import marks_of
 from timer_db.domain.owner import BY_DEFAULT, Owner
 from timer_db.domain.states import TimerState
 from timer_db.operations.alone import alone
-from timer_db.operations.partitions import DAY_US, Partition, is_missing, present
-from timer_db.statements import controllers, counts, labels, retention
+from timer_db.operations.overdue import Cohort, Walk
+from timer_db.operations.partitions import is_missing
+from timer_db.statements import counts, events, labels, retention
 from timer_db.statements.counts import MADE, Counted
 from timer_db.statements.literals import LIST_MAX
+from timer_db.statements.retention import Among
 from timer_db.transactions import Connection
 
 PAGE = LIST_MAX
 """The most rows of a table that one transaction deletes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Overdue:
-    """What ended before `cutoff_us`, and the partitions of the log in which nothing newer is."""
-
-    cutoff_us: int
-    partitions: tuple[Partition, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,36 +43,19 @@ class AttemptsPage:
 
 @dataclass(frozen=True, slots=True)
 class CancelledPage:
-    """How many timers were deleted, and when the last of them was cancelled; None when it was the last page."""
+    """How many timers were deleted, and where the page ended; None when it was the last."""
 
     timers: int
-    last_us: int | None
+    last: tuple[int, bytes] | None
 
 
-async def find_overdue(engine: AsyncEngine, days: int) -> Overdue:
-    """What is older than so many days, by the database's clock.
-
-    A partition is left alone while a batch is in hand that was claimed before its end: an outcome that waited for
-    the database in a controller's memory could still come into it, behind those who walk through it.
-    """
-
-    async def work(connection: Connection) -> Overdue:
-        cutoff_us = int(await connection.value(controllers.NOW)) - days * DAY_US
-        oldest_claim_us = await connection.value(retention.OLDEST_CLAIM)
-        settled_us = cutoff_us if oldest_claim_us is None else min(cutoff_us, int(oldest_claim_us))
-        old = [partition for partition in await present(connection) if partition.end_us <= settled_us]
-        return Overdue(cutoff_us, tuple(old))
-
-    return await transactions.run(engine, work)
-
-
-async def forget_page(
-    engine: AsyncEngine, partition: Partition, behind: tuple[bytes, int] | None
-) -> AttemptsPage | None:
-    """Delete the timers that ended with one of the next attempts of a partition. None when somebody else is at it.
+async def forget_page(engine: AsyncEngine, walk: Walk, behind: tuple[bytes, int] | None) -> AttemptsPage | None:
+    """Delete the timers that ended with one of the next attempts of a partition, as far as the walk is about them.
+    With the last page it is written down that it is done. None when somebody else is at it.
 
     Timers that wait for another attempt stay, as do those that were called again after they had ended.
     """
+    partition = walk.partition
 
     async def work(connection: Connection) -> AttemptsPage | None:
         async with alone(connection, "retention") as is_alone:
@@ -95,33 +73,46 @@ async def forget_page(
                     by_end[attempt, state].append(timer_id)
             gone = 0
             for (attempt, state), timer_ids in by_end.items():
-                if state != TimerState.delivered:
-                    await connection.write(
-                        retention.forget_endings(TimerState(state), timer_ids, partition.end_us)
-                    )
                 ended = retention.BY_ATTEMPT.format(attempt - 1)
-                gone += await _forget(connection, timer_ids, ended, TimerState(state))
-            return AttemptsPage(gone, (bytes(rows[-1][0]), int(rows[-1][1])) if len(rows) == PAGE else None)
+                forgotten = await _forget(connection, timer_ids, ended, TimerState(state), walk.among)
+                if forgotten and state != TimerState.delivered:
+                    await connection.write(
+                        retention.forget_endings(TimerState(state), forgotten, partition.end_us)
+                    )
+                gone += len(forgotten)
+            if len(rows) < PAGE:
+                for number, from_us in walk.advances.items():
+                    await connection.write(retention.advance(number, from_us, partition.end_us))
+                return AttemptsPage(gone, None)
+            return AttemptsPage(gone, (bytes(rows[-1][0]), int(rows[-1][1])))
 
     return await transactions.run(engine, work)
 
 
-async def forget_cancelled(engine: AsyncEngine, from_us: int, until_us: int) -> CancelledPage | None:
-    """Delete timers that were cancelled between these times, oldest first. None when somebody else is at it."""
+async def forget_cancelled(
+    engine: AsyncEngine, cohort: Cohort, behind: tuple[int, bytes] | None
+) -> CancelledPage | None:
+    """Delete timers of these collections that were cancelled before their cutoff, oldest first, from behind where
+    the page before ended. None when somebody else is at it."""
 
     async def work(connection: Connection) -> CancelledPage | None:
         async with alone(connection, "retention") as is_alone:
             if not is_alone:
                 return None
-            rows = await connection.rows(retention.cancelled(from_us, until_us, PAGE))
+            place = behind or (cohort.begin_us, b"")
+            rows = await connection.rows(retention.cancelled(*place, cohort.cutoff_us, PAGE))
             timer_ids = [bytes(timer_id) for timer_id, _ in rows]
-            gone = 0
+            forgotten: list[bytes] = []
             if timer_ids:
-                gone = await _forget(connection, timer_ids, retention.BY_CANCEL, TimerState.cancelled)
-                await connection.write(
-                    retention.forget_endings(TimerState.cancelled, timer_ids, until_us), count=len(timer_ids)
+                forgotten = await _forget(
+                    connection, timer_ids, retention.BY_CANCEL, TimerState.cancelled, cohort.among
                 )
-            return CancelledPage(gone, int(rows[-1][1]) if len(rows) == PAGE else None)
+            if forgotten:
+                await connection.write(
+                    retention.forget_endings(TimerState.cancelled, forgotten, cohort.cutoff_us),
+                    count=len(forgotten),
+                )
+            return CancelledPage(len(forgotten), (int(rows[-1][1]), timer_ids[-1]) if len(rows) == PAGE else None)
 
     return await transactions.run(engine, work)
 
@@ -135,11 +126,26 @@ async def forget_controllers(engine: AsyncEngine, until_us: int) -> int:
     return await transactions.run(engine, work)
 
 
-async def _forget(connection: Connection, timer_ids: Collection[bytes], ended: str, state: TimerState) -> int:
+async def forget_events(engine: AsyncEngine, until_us: int) -> int:
+    """Delete what happened before then."""
+
+    async def work(connection: Connection) -> int:
+        return await connection.write(events.forget(until_us, PAGE))
+
+    return await transactions.run(engine, work)
+
+
+async def _forget(
+    connection: Connection, timer_ids: Collection[bytes], ended: str, state: TimerState, among: Among
+) -> list[bytes]:
+    """The ids of those that were deleted; their endings are left to the caller."""
     by_collection: defaultdict[int, list[str]] = defaultdict(list)
     marks: list[bytes] = []
     fewer: Counter[Counted] = Counter()
-    rows = await connection.rows(retention.lock(timer_ids, ended))
+    rows = await connection.rows(retention.lock(timer_ids, ended, among))
+    forgotten = [bytes(row[0]) for row in rows]
+    if not forgotten:
+        return []
     for timer_id, name, shown_labels, *group in rows:
         owner = Owner(*group)
         if name is not None:
@@ -148,12 +154,12 @@ async def _forget(connection: Connection, timer_ids: Collection[bytes], ended: s
             found = orjson.loads(shown_labels) if shown_labels else {}
             marks += [mark + bytes(timer_id) for mark in marks_of(found, owner)]
         fewer.subtract(Counted(owner.collection_id, owner.route_id, counted) for counted in (MADE, state))
-    await _release(connection, by_collection.items(), timer_ids)
+    await _release(connection, by_collection.items(), forgotten)
     for first in range(0, len(marks), LIST_MAX):
         await connection.write(labels.remove(sorted(marks)[first : first + LIST_MAX]))
-    if fewer:
-        await connection.write(counts.add(fewer))
-    return await connection.write(retention.forget_timers(timer_ids, ended), count=len(rows))
+    await connection.write(counts.add(fewer))
+    await connection.write(retention.forget_timers(forgotten, ended), count=len(forgotten))
+    return forgotten
 
 
 async def _release(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from timer_db.domain.states import TimerState
 from timer_db.statements.literals import FORCE_KEY, delete_from, of_bytes, of_list
@@ -27,22 +27,41 @@ def page(partition: str, behind: tuple[bytes, int] | None, limit: int) -> str:
     )
 
 
-def cancelled(from_us: int, until_us: int, limit: int) -> str:
-    """Timers that were cancelled between these times, oldest first: (timer, when)."""
+def cancelled(from_us: int, behind: bytes, until_us: int, limit: int) -> str:
+    """Timers that were cancelled between these times, oldest first: (timer, when). Of those of the first moment,
+    the ones behind a timer."""
     return (
         "SELECT timer_id, ended_at_us FROM endings FORCE INDEX (ix_endings_ended_at_us)"
         f" WHERE ended_at_us >= {from_us} AND ended_at_us < {until_us} AND state = '{TimerState.cancelled}'"
-        f" ORDER BY ended_at_us LIMIT {limit}"
+        f" AND (ended_at_us > {from_us} OR timer_id > {of_bytes(behind)})"
+        f" ORDER BY ended_at_us, state, timer_id LIMIT {limit}"
     )
 
 
-def lock(timer_ids: Iterable[bytes], ended: str) -> str:
-    """What goes with those that ended so: (timer, name, labels, collection, route, schedule). They stay as they
-    are until the commit."""
+class Among(NamedTuple):
+    """Some collections: these, or all others."""
+
+    numbers: tuple[int, ...]
+    are_others: bool
+
+
+EVERY = Among((), True)
+
+
+def lock(timer_ids: Iterable[bytes], ended: str, among: Among = EVERY) -> str:
+    """What goes with those that ended so and belong to these collections: (timer, name, labels, collection, route,
+    schedule). They stay as they are until the commit."""
     return (
         "SELECT id, name, labels, collection_id, IFNULL(route_id, 0), IFNULL(schedule_id, 0)"
-        f" FROM timers {FORCE_KEY} WHERE id IN ({of_list(timer_ids)}) AND {ended} FOR UPDATE"
+        f" FROM timers {FORCE_KEY} WHERE id IN ({of_list(timer_ids)}) AND {ended}{_of(among)} FOR UPDATE"
     )
+
+
+def _of(among: Among) -> str:
+    if among == EVERY:
+        return ""
+    listed = ",".join(map(str, among.numbers)) or "NULL"
+    return f" AND collection_id {'NOT ' if among.are_others else ''}IN ({listed})"
 
 
 def release_names(
@@ -69,6 +88,31 @@ def forget_endings(state: TimerState, timer_ids: Iterable[bytes], until_us: int)
 def forget_timers(timer_ids: Iterable[bytes], ended: str) -> str:
     """Those that ended so."""
     return f"{delete_from('timers')} WHERE id IN ({of_list(timer_ids)}) AND {ended}"
+
+
+PROGRESS = "SELECT collection_id, until_us FROM retention_progress"
+"""How far each collection has come with a retention of its own, and as 0 all others."""
+
+
+def keep_progress(number: int, until_us: int) -> str:
+    """It has come so far at most."""
+    return (
+        f"INSERT INTO retention_progress (collection_id, until_us) VALUES ({number}, {until_us})"
+        f" ON DUPLICATE KEY UPDATE until_us = LEAST(until_us, {until_us})"
+    )
+
+
+def advance(number: int, from_us: int, until_us: int) -> str:
+    """Count: 0 when somebody else has set it meanwhile."""
+    return (
+        f"UPDATE retention_progress SET until_us = {until_us}"
+        f" WHERE collection_id = {number} AND until_us = {from_us}"
+    )
+
+
+def drop_progress(numbers: Iterable[int]) -> str:
+    """They have no retention of their own any more."""
+    return f"DELETE FROM retention_progress WHERE collection_id IN ({','.join(map(str, sorted(numbers)))})"
 
 
 def forget_controllers(until_us: int, limit: int) -> str:
