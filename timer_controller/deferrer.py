@@ -179,7 +179,6 @@ class Deferrer:
         now = self._monotonic()
         elapsed = max(now - self._swept_at, 0.001)
         self._swept_at = now
-        self._groups.look()
         if self._stops != self._groups.stops:
             self._stops = self._groups.stops
             self._clear_out()

@@ -128,7 +128,8 @@ class Gates(NamedTuple):
 
 
 class Groups:
-    """Knows them as the directory does, and how much of their limits is this controller's."""
+    """Knows them as the directory does, and how much of their limits is this controller's. `look` is to be called
+    when the directory has changed."""
 
     def __init__(
         self,
@@ -179,7 +180,6 @@ class Groups:
 
     def gates_of(self, owner: Owner) -> Gates | None:
         """What its timers have to pass; None: nothing."""
-        self.look()
         try:
             return self._gates[owner]
         except KeyError:
@@ -202,7 +202,6 @@ class Groups:
         found = group_of(key)
         if found is None:
             return None
-        self.look()
         kind, number = found
         return self._route(number) if kind is Grouped.route else self._collection(number)
 

@@ -73,6 +73,7 @@ class Session:
         self._finisher = Finisher(engine, controller_id, self._hands, self._on_written)
         self._monotonic = monotonic
         self._shares = Shares(controller_id, shard, len(settings.db_urls))
+        self._directory = directory
         self._groups = Groups(lambda: directory.current, self._shares, monotonic=monotonic)
         self._delivery = Delivery(
             sender,
@@ -168,6 +169,11 @@ class Session:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set and everything in hand is written down or given back."""
+        with self._directory.telling(self._groups.look):
+            await self._run(stop)
+
+    async def _run(self, stop: asyncio.Event) -> None:
+        self._groups.look()
         await self._first_beat()
         try:
             async with asyncio.TaskGroup() as group:

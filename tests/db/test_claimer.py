@@ -65,6 +65,8 @@ class Rig:
             on_released=self.claimed.extend,
         )
         directory = self.directory = DirectoryKeeper(self.desk.shards)
+        groups = Groups(lambda: directory.current, Shares(self.controller))
+        directory._listeners.append(groups.look)
         self.claimer = Claimer(
             self.desk.engine,
             self.controller,
@@ -73,7 +75,7 @@ class Rig:
             hands=self.hands,
             poll_seconds=POLL_SECONDS,
             shelf=self.shelf,
-            groups=Groups(lambda: directory.current, Shares(self.controller)),
+            groups=groups,
             directory=directory,
             defer=self._defer,
             on_claimed=lambda: None,

@@ -185,6 +185,8 @@ class _Attempt:
             machine=self._wire.machine,
         )
         receivers.sent.append(sent)
+        if self._wire.directory and self._wire.directory.current.collections[1].is_paused:
+            receivers.faults.append(f"the call {self._call.url} began while its collection was paused")
         if headers["Idempotency-Key"] != headers["webhook-id"] or headers["webhook-id"] not in self._call.url:
             receivers.faults.append(f"the call {self._call.url} names another timer: {headers}")
         if self._call.body != (row.asked.body or self._call.body):

@@ -12,6 +12,7 @@ from tests.simulation.history import History
 from tests.simulation.loop import Machine, SeededLoop
 from tests.simulation.model import Tables
 from timer_db.domain.errors import DatabaseUnavailable
+from timer_db.operations.directory import DirectoryKeeper
 
 EPOCH_US = 1_800_000_000_000_000
 """The database's time when the world's is 1,000 seconds."""
@@ -164,6 +165,8 @@ class Wire:
         self.monotonic = monotonic
         self.last_id: int | None = None
         """Of the last membership."""
+        self.directory: DirectoryKeeper | None = None
+        """What its controller knows of collections."""
 
     async def run(
         self, name: str, work: Callable[[Tables, int], Result], locks: frozenset[Key] = frozenset()

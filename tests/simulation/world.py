@@ -21,12 +21,14 @@ from timer_controller.service import Controller
 from timer_controller.session import Session
 from timer_controller.settings import ControllerSettings
 from timer_db.domain.backoff import RetryPolicy
+from timer_db.domain.collection import Collection
+from timer_db.domain.directory import ONLY_DEFAULT, Directory
 from timer_db.domain.errors import DatabaseUnavailable, NotCancellable, TimerNotFound
 from timer_db.domain.ids import new_id
 from timer_db.domain.states import ENDED, OnUnknown
 from timer_db.domain.timer import NewTimer
 from timer_db.operations.directory import DirectoryKeeper
-from timer_db.shards import Shard, Shards
+from timer_db.shards import Shards
 
 LEASE_SECONDS = 1.0
 TROUBLED_SECONDS = 4.0
@@ -34,6 +36,9 @@ TROUBLED_SECONDS = 4.0
 PATIENCE_SECONDS = 90.0
 """By then everything must have ended."""
 _STEP_SECONDS = 0.05
+
+
+PAUSED = Directory({1: Collection(1, "default", is_paused=True)})
 
 
 class Controlling:
@@ -44,6 +49,9 @@ class Controlling:
         self.wire = Wire(world.server, machine, lambda: machine.local(world.loop.now))
         self._world = world
         self._controller = Controller(settings, SimulatedSender(world.receivers, self.wire))
+        self._shards = Shards([self.wire])  # type: ignore[list-item]
+        self.directory = self.wire.directory = DirectoryKeeper(self._shards)
+        self.directory.current = world.directory
         self.serving = world.loop.begin(machine, self._serve())
         self.is_stopping = False
         self.gave_up = False
@@ -79,8 +87,7 @@ class Controlling:
         self._world.receivers.lose_caller(self.machine)
 
     async def _serve(self) -> None:
-        shard = Shard(0, self.wire)  # type: ignore[arg-type]
-        await self._controller._serve(shard, DirectoryKeeper(Shards([shard.engine])))
+        await self._controller._serve(next(iter(self._shards)), self.directory)
         self._world.note(self.machine, "has stopped")
 
 
@@ -97,6 +104,8 @@ class World:
     """Nobody knows what came of the cancel."""
     controllers: list[Controlling] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    directory: Directory = ONLY_DEFAULT
+    """As it stands; controllers hear of a change within a second."""
     has_ended: bool = False
     is_closing: bool = False
 
@@ -224,6 +233,7 @@ class World:
         self.server.is_away = False
         self.server.cut_off.clear()
         self.receivers.heal()
+        self._show(ONLY_DEFAULT)
         for controller in self.controllers:
             self._go_on(controller)
         self.note(self.loop.world, "everything is mended")
@@ -233,12 +243,12 @@ class World:
     def _strike(self) -> None:
         dice = self.dice
         alive = self._alive()
-        kinds = [self._replace, self._hiccup]
+        kinds = [self._replace, self._hiccup, self._pause_timers]
         if not self.is_calm:
             kinds += [self._kill, self._kill, self._pause, self._pause, self._take_database, self._cut_off]
         strike = dice.choice(kinds)
-        if strike == self._take_database:
-            self._take_database()
+        if strike in (self._take_database, self._pause_timers):
+            strike()  # type: ignore[call-arg]
         elif alive:
             strike(dice.choice(alive))  # type: ignore[call-arg]
         else:
@@ -272,6 +282,21 @@ class World:
         self.note(self.loop.world, "the database is away for %.2f s", seconds)
         self.server.is_away = True
         self._later(seconds, setattr, self.server, "is_away", False)
+
+    def _pause_timers(self) -> None:
+        seconds = self.dice.random() * 2.5
+        self.note(self.loop.world, "the collection is paused for %.2f s", seconds)
+        self._show(PAUSED)
+        self._later(seconds, self._show, ONLY_DEFAULT)
+
+    def _show(self, directory: Directory) -> None:
+        self.directory = directory
+        for controller in self.controllers:
+            self._later(self.dice.random(), self._tell, controller)
+
+    def _tell(self, controller: Controlling) -> None:
+        """It reads what is there by now."""
+        controller.directory.learn(self.directory)
 
     def _cut_off(self, controller: Controlling) -> None:
         seconds = self.dice.random() * 3

@@ -155,6 +155,11 @@ class Rig:
         )
         self._sweeping = loop.create_task(self._sweep())
 
+    def learn(self, directory: Directory) -> None:
+        """The directory has changed."""
+        self.directory = directory
+        self.groups.look()
+
     def put(self, count: int, host: str = "a.test", **fields: object) -> list[Claim]:
         """So many claims that are due."""
         claims = [make_claim(DUE_US + n, url=f"https://{host}/hook", **fields) for n in range(count)]

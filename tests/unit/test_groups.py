@@ -96,7 +96,7 @@ async def test_the_default_collection_can_be_paused_too() -> None:
 async def test_after_the_end_of_a_pause_what_waited_comes_first() -> None:
     rig = Rig(directory=directory(paused(OTHER)))
     held = rig.put(3, owner=OF_OTHER)
-    rig.directory = directory()
+    rig.learn(directory())
     await rig.pass_seconds(0.3)
     assert OTHER_KEY in rig.room_told
     assert rig.deferrer.room_at(OTHER_KEY) > 0
@@ -118,7 +118,7 @@ async def test_what_stands_in_a_line_goes_back_when_it_is_paused() -> None:
     mixed = [make_claim(DUE_US + n, url="https://a.test/", owner=Owner(1 + n % 2)) for n in range(30)]
     rig.dispatcher.put(mixed)
     assert len(rig.receivers.calls) == LIMIT
-    rig.directory = directory(paused(OTHER))
+    rig.learn(directory(paused(OTHER)))
     await rig.pass_seconds(0.3)
     waiting = [claim.entry for claim in mixed[LIMIT:] if claim.timer.owner == OF_OTHER]
     assert sorted(returned_to(rig, OTHER_KEY)) == waiting
@@ -141,10 +141,10 @@ async def test_a_call_that_has_not_left_when_the_pause_comes_does_not_leave() ->
         fields = {"url": "", "method": ""} if owner.route_id else {"url": "https://a.test/"}
         rig.dispatcher.put([make_claim(owner=owner, **fields)])
     assert [may_send() for may_send in asked] == [True] * 3
-    rig.directory = directory(paused(DEFAULT))
+    rig.learn(directory(paused(DEFAULT)))
     await rig.pass_seconds(0.3)
     assert [may_send() for may_send in asked] == [False, True, False]
-    rig.directory = directory(paused(OTHER), is_stopped=True)
+    rig.learn(directory(paused(OTHER), is_stopped=True))
     await rig.pass_seconds(0.3)
     assert [may_send() for may_send in asked] == [True, False, False]
 
@@ -157,7 +157,7 @@ async def test_a_route_that_is_stopped_holds_its_timers_up() -> None:
     await rig.pass_seconds(1)
     assert returned_to(rig, ROUTE_KEY) == [claim.entry for claim in held]
     assert len(rig.receivers.calls) == 2
-    rig.directory = directory()
+    rig.learn(directory())
     await rig.pass_seconds(0.3)
     come_back(rig, held, ROUTE_KEY)
     await rig.until_idle()
@@ -180,7 +180,7 @@ async def test_a_route_says_where_and_how_when_the_call_is_made() -> None:
     rig = Rig(directory=directory(host="old.test"))
     rig.receivers.answers["old.test"] = lambda: (0.1, ok())
     put_routed(rig, LIMIT + 1)
-    rig.directory = directory(host="new.test")
+    rig.learn(directory(host="new.test"))
     await rig.until_idle()
     assert rig.receivers.hosts() == ["old.test"] * LIMIT + ["new.test"]
     assert (rig.at("old.test").calls, rig.at("new.test").calls) == (0, 0)
@@ -191,7 +191,7 @@ async def test_its_policy_holds_for_timers_without_their_own() -> None:
     rig = Rig(directory=directory(retry=RetryPolicy(3, 7.0, 1.0, 100.0, 0.0)))
     rig.receivers.answers["a.test"] = lambda: (0.01, answered(503))
     put_routed(rig, 1)
-    rig.directory = directory(retry=RetryPolicy(1, 7.0, 1.0, 100.0, 0.0))
+    rig.learn(directory(retry=RetryPolicy(1, 7.0, 1.0, 100.0, 0.0)))
     put_routed(rig, 1)
     own = make_claim(url="", method="", owner=OF_ROUTE, retry=RetryPolicy(2, 3.0, 1.0, 9.0, 0.0))
     rig.dispatcher.put([own])
@@ -212,7 +212,7 @@ async def test_timers_of_a_route_to_a_dead_receiver_wait_for_the_route() -> None
     assert len(waiting) == 30 - len(rig.finished)
     assert not rig.at("dead.test").is_backed_up
     assert rig.deferrer.room_at(ROUTE_KEY) == 0
-    rig.directory = directory(host="new.test")
+    rig.learn(directory(host="new.test"))
     assert rig.deferrer.room_at(ROUTE_KEY) >= LIMIT
 
 
@@ -348,7 +348,7 @@ async def test_a_limit_that_is_taken_away_frees_the_line() -> None:
     rig = Rig(limit=100, directory=directory(rate_per_second=0.001, burst=1))
     put_routed(rig, 20)
     assert rig.receivers.calls == []
-    rig.directory = directory()
+    rig.learn(directory())
     await rig.pass_seconds(0.3)
     assert len(rig.receivers.calls) == 20
 

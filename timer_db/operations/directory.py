@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import chain
 from typing import Any
 
@@ -44,6 +45,7 @@ class DirectoryKeeper:
         self._home = shards.home
         self._stamp: Stamp = ()
         self._refreshing = asyncio.Lock()
+        self._listeners: list[Callable[[], None]] = []
         self.current = ONLY_DEFAULT
         """As it was read last."""
 
@@ -52,13 +54,29 @@ class DirectoryKeeper:
         """Where it is read from."""
         return self._home.engine
 
+    @contextmanager
+    def telling(self, listener: Callable[[], None]) -> Iterator[None]:
+        """While it lasts, the listener is called right after each change."""
+        self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            self._listeners.remove(listener)
+
+    def learn(self, directory: Directory) -> None:
+        """From now on this is what there is."""
+        self.current = directory
+        for tell in self._listeners:
+            tell()
+
     async def refresh(self) -> None:
         """Read it, if it has changed. Raises DatabaseUnavailable."""
         # One at a time: an older answer must not come last.
         async with self._refreshing:
             found = await _read(self._home, self._stamp, self.current)
             if found is not None:
-                self._stamp, self.current = found
+                self._stamp, directory = found
+                self.learn(directory)
 
     async def covering(self, owners: Iterable[Owner]) -> Directory:
         """The directory, once it knows all of these. KeyError for numbers that nobody knows."""
