@@ -79,7 +79,8 @@ def answer(
 ) -> dict[str, Any]:
     """A success, for a route's `responses`; `example` is the name of one that `install` gets.
 
-    `leads_to` has the calls that can follow, by their operation ids: where in the answer each parameter stands.
+    `leads_to` has the calls that can follow, by their operation ids, each with its parameters: where in the answer
+    they stand, or another expression of OpenAPI's (4.8.20.4).
     """
     shown: dict[str, Any] = {
         "description": description,
@@ -91,7 +92,10 @@ def answer(
         shown["links"] = {
             operation: {
                 "operationId": operation,
-                "parameters": {name: f"$response.body#/{place}" for name, place in places.items()},
+                "parameters": {
+                    name: place if place.startswith("$") else f"$response.body#/{place}"
+                    for name, place in places.items()
+                },
             }
             for operation, places in leads_to.items()
         }

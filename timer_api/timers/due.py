@@ -45,6 +45,8 @@ DUE_AT_PATTERN = (
     r"([Zz]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])?"
 )
 DUE_AT_OFFSET_PATTERN = r"([Zz]|[+-][0-9]{2}:[0-9]{2})$"
+MOMENT_PATTERN = f"^{DUE_AT_PATTERN.removesuffix('?')}$"
+"""With an offset in any case."""
 _DUE_AT = re.compile(DUE_AT_PATTERN)
 _ZONE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*")
 # What some systems put beside the IANA names: it depends on the machine, or is no place at all.

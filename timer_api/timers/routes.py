@@ -75,24 +75,7 @@ TimerId = Annotated[
     ),
 ]
 _BY_ID = {name: {"timer_id": "id"} for name in ("get_timer", "cancel_timer", "get_attempts")}
-_NEXT_PAGE = {"list_timers": {"cursor": "next_cursor"}}
 _ID_INVALID = invalid_example("timer_id", "it is no id: 32 hexadecimal digits in groups of 8-4-4-4-12")
-
-
-class ListQuery(BaseModel):
-    """What `GET /timers` can be asked for."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    status: TimerState | None = Field(None, description="Only timers in this state.")
-    name: Name | None = Field(None, description="Only the timer with this name.")
-    limit: int = Field(PAGE_DEFAULT, ge=1, le=PAGE_MAX, description="The size of a page.")
-    cursor: str | None = Field(
-        None,
-        max_length=200,
-        description="`next_cursor` of the page before, with the same status.",
-        json_schema_extra={"format": "timers-cursor"},
-    )
 
 
 def _body(model: str, shown: dict[str, Any]) -> dict[str, Any]:
@@ -182,45 +165,6 @@ async def create_timers() -> Response:
     be sent again as it is.
     """
     raise _AT_THE_FRONT_DOOR
-
-
-@router.get(
-    "/timers",
-    summary="List timers",
-    operation_id="list_timers",
-    openapi_extra=needs(Scope.timers_read),
-    responses={
-        200: answer(
-            "Scheduled timers by priority, then by time; others newest first.",
-            "TimerPageShown",
-            "page",
-            leads_to=_NEXT_PAGE,
-        ),
-        **problems(
-            create.PATH, NO_BODY, invalid_example("limit", "it should be less than or equal to 1000"), UNAVAILABLE
-        ),
-    },
-)
-async def show_timers(request: Request, query: Annotated[ListQuery, Query()]) -> Response:
-    """A page of timers; `next_cursor` leads to the next one. Timers made meanwhile shift no page."""
-    service, caller = _service(request), caller_of(request)
-    now_us = service.now_us()
-    # Even a cursor would tell that there are timers.
-    if not any(caller.sees(collection.name) for collection in service.directory.current.collections.values()):
-        return json_answer({"timers": [], "next_cursor": None})
-    try:
-        page = await list_timers(
-            service.shards, state=query.status, name=query.name, limit=query.limit, cursor=query.cursor
-        )
-    except ValueError as error:
-        raise invalid([FieldError("cursor", str(error))]) from None
-    directory = await service.directory.covering([timer.owner for timer in page.timers])
-    shown = [
-        represent(timer, now_us, directory)
-        for timer in page.timers
-        if caller.sees(directory.names_of(timer.owner)[0])
-    ]
-    return json_answer({"timers": shown, "next_cursor": page.next_cursor})
 
 
 @router.get(

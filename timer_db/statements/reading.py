@@ -15,22 +15,23 @@ _IN_QUEUE = f"q.priority_rank = {PRIORITY_MAX} - t.priority AND q.due_key = {_DU
 _IS_DEFERRED = f"d.priority_rank = {PRIORITY_MAX} - t.priority AND d.due_key = {_DUE_KEY}"
 # The row that ended the timer: that of the attempt which no retry followed.
 _ENDED_BY = "a.timer_id = t.id AND a.attempt = t.attempts_made + 1"
-_SHOWN = f"{ASKED}, q.due_key IS NOT NULL OR d.due_key IS NOT NULL, a.state, a.finished_at_us"
-_STATE_OF_TIMER = (
+WAITS = "(q.due_key IS NOT NULL OR d.due_key IS NOT NULL)"
+STATE_OF_TIMER = (
     f"LEFT JOIN due_queue q ON {_IN_QUEUE} LEFT JOIN deferred_queue d ON {_IS_DEFERRED}"
     f" LEFT JOIN attempts a ON {_ENDED_BY}"
 )
+_SHOWN = f"{ASKED}, {WAITS}, a.state, a.finished_at_us"
 
 
 def by_ids(timer_ids: Iterable[bytes]) -> str:
     """These timers, in no order."""
-    return f"SELECT {_SHOWN} FROM timers t {_STATE_OF_TIMER} WHERE t.id IN ({of_list(timer_ids)})"
+    return f"SELECT {_SHOWN} FROM timers t {STATE_OF_TIMER} WHERE t.id IN ({of_list(timer_ids)})"
 
 
 def newest(before: bytes | None, limit: int) -> str:
-    """Timers in any state, newest first."""
-    bound = f"WHERE t.id < {of_bytes(before)}" if before else ""
-    return f"SELECT {_SHOWN} FROM timers t {_STATE_OF_TIMER} {bound} ORDER BY t.id DESC LIMIT {limit}"
+    """Ids of timers in any state, newest first."""
+    bound = f"WHERE id < {of_bytes(before)}" if before else ""
+    return f"SELECT id FROM timers {bound} ORDER BY id DESC LIMIT {limit}"
 
 
 def delivered(before: bytes | None, limit: int) -> str:
@@ -54,19 +55,38 @@ def waiting(behind: QueueEntry | None, limit: int) -> str:
     In one statement, so that a timer that moves from one table to the other is seen in one of them. The row
     comparison is written out, since MariaDB reads a range only from that form.
     """
-    bound = f"WHERE due_key > {of_bytes(HEAD_KEY)}"
+    bound = f"due_key > {of_bytes(HEAD_KEY)}"
     if behind:
         rank, key = behind.rank, of_bytes(behind.due_key)
         bound += (
             f" AND priority_rank >= {rank} AND (priority_rank > {rank}"
             f" OR (priority_rank = {rank} AND due_key > {key}))"
         )
+    return _from_both_queues(bound, limit)
+
+
+def waiting_between(rank: int, behind: bytes, until: bytes, limit: int) -> str:
+    """The same for one priority, between two due keys."""
+    bound = f"priority_rank = {rank} AND due_key > {of_bytes(behind)} AND due_key < {of_bytes(until)}"
+    return _from_both_queues(bound, limit)
+
+
+def _from_both_queues(bound: str, limit: int) -> str:
     order = f"ORDER BY priority_rank, due_key LIMIT {limit}"
     pages = [
-        f"(SELECT priority_rank, due_key FROM {table} {bound} {order})"
+        f"(SELECT priority_rank, due_key FROM {table} WHERE {bound} {order})"
         for table in ("due_queue", "deferred_queue")
     ]
     return f"{' UNION ALL '.join(pages)} {order}"
+
+
+def ranks(first: int, limit: int) -> str:
+    """Priorities in use, as ranks from `first` on, ascending: a hop through the key for each."""
+    pages = [
+        f"(SELECT priority_rank FROM {table} WHERE priority_rank >= {first} GROUP BY priority_rank LIMIT {limit})"
+        for table in ("due_queue", "deferred_queue")
+    ]
+    return f"{' UNION '.join(pages)} ORDER BY priority_rank LIMIT {limit}"
 
 
 def named(collection_id: int, name: str) -> tuple[str, tuple[Any, ...]]:
