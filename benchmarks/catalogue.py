@@ -59,6 +59,23 @@ def _latency(prefix: str, label: str, text: str = "") -> dict[str, Meaning]:
     }
 
 
+LISTS = {
+    "all": ("no filter", ""),
+    "scheduled": ("status=scheduled", ""),
+    "failed": ("status=failed", "there are none"),
+    "rare": ("customer=n", "100 timers have it"),
+    "common": ("env=prod", "half of all"),
+    "both": ("env=prod,tier=n", "a tenth of all at most"),
+    "few_of_many": ("env=test,customer in (n,m),!canary", "99 timers"),
+    "none_of_many": ("env=prod,env=test", "none, of two halves"),
+    "absent": ("!customer", "none of all"),
+    "due": ("due in one minute", "60,000 timers"),
+    "due_and_label": ("scheduled, env=prod, due before", "half of what is due before"),
+    "failed_and_label": ("failed, env=prod", "none"),
+    "delivered_and_label": ("delivered, env=prod", "none, of half of all"),
+}
+"""The kinds of lists that are measured."""
+
 MEANINGS: dict[str, dict[str, Meaning]] = {
     "floor": {
         "floor_per_second": Meaning("floor rate/s", _RATE, "cores ÷ the sum of the four costs below"),
@@ -155,6 +172,14 @@ MEANINGS: dict[str, dict[str, Meaning]] = {
         "created": Meaning("created meanwhile", _WHOLE),
         **{name: meaning for name, meaning in _DELIVERY.items() if name != "row_lock_waits"},
     },
+    "list": {
+        "worst_p99_ms": Meaning("slowest kind: ms, p99", _TWO, "from the question to the whole answer"),
+        **{
+            f"{kind}_{part}_ms": Meaning(f"{label}: ms, {part}", _TWO, text if part == "p50" else "")
+            for kind, (label, text) in LISTS.items()
+            for part in ("p50", "p99")
+        },
+    },
     "slow": {
         "p99_times_healthy": Meaning("p99 of nine ÷ without the hanging one", _TWO, "by nginx's log"),
         **_latency("lateness", "one hangs: lateness"),
@@ -220,6 +245,8 @@ GOALS = (
     Goal("after", "share_of_fresh", "≥", 0.9),
     Goal("mixed", "row_lock_waits", "=", 0),
     Goal("mixed", "p99_times_idle", "≤", 3),
+    Goal("list", "worst_p99_ms", "≤", 50, (("timers", 1_000_000),)),
+    Goal("bulk", "cancelled_per_second", "≥", 10_000),
     Goal("slow", "p99_times_healthy", "≤", 2),
     Goal("memory", "controller_peak_mb", "≤", 200, (("in_flight", 10_000),)),
     Goal("memory", "api_peak_mb", "≤", 150),

@@ -8,7 +8,7 @@ import math
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,9 +68,16 @@ class Ground:
 
     # Timers
 
-    def load(self, timer: NewTimer, count: int, first_due_us: int, step_us: int = 0) -> Load:
+    def load(
+        self,
+        timer: NewTimer,
+        count: int,
+        first_due_us: int,
+        step_us: int = 0,
+        columns: Mapping[str, str] | None = None,
+    ) -> Load:
         """Store timers like this one, and remember how long it took."""
-        done = load(self.server.url, timer, count, first_due_us, step_us)
+        done = load(self.server.url, timer, count, first_due_us, step_us, columns)
         self.seconds_per_timer = max(done.seconds / count, self.seconds_per_timer / 2)
         return done
 

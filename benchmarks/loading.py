@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from uuid import UUID
 
@@ -53,8 +54,16 @@ def template(url: str) -> NewTimer:
     )
 
 
-def load(server_url: str, timer: NewTimer, count: int, first_due_us: int, step_us: int = 0) -> Load:
-    """Store `count` timers like `timer`; some seconds per million."""
+def load(
+    server_url: str,
+    timer: NewTimer,
+    count: int,
+    first_due_us: int,
+    step_us: int = 0,
+    columns: Mapping[str, str] | None = None,
+) -> Load:
+    """Store `count` timers like `timer`; some seconds per million. `columns` have other values than its own, by
+    SQL in which `{number}` is the timer's number."""
     began = time.monotonic()
     prefix = f"{timer.created_at_us // 1000:012x}70008{secrets.randbits(28):07x}"
     # Due after all others, so that nobody claims it meanwhile.
@@ -63,14 +72,15 @@ def load(server_url: str, timer: NewTimer, count: int, first_due_us: int, step_u
     connection = connect(server_url)
     connection.autocommit(False)
     with connection, connection.cursor() as cursor:
-        rank, columns = _set_aside(cursor, pattern)
+        rank, names = _set_aside(cursor, pattern)
         for first in range(0, count, CHUNK):
             due = _DUE.format(first_due_us=first_due_us + first * step_us, step_us=step_us)
-            made = {"id": _ID.format(prefix=prefix, offset=first), "due_at_us": due, "next_at_us": due}
+            own = {name: sql.format(number=f"({first} + n)") for name, sql in (columns or {}).items()}
+            made = {"id": _ID.format(prefix=prefix, offset=first), "due_at_us": due, "next_at_us": due, **own}
             where = f"WHERE n < {min(CHUNK, count - first)} ORDER BY n"
-            values = ", ".join(made.get(column, f"p.{column}") for column in columns)
+            values = ", ".join(made.get(name, f"p.{name}") for name in names)
             cursor.execute(
-                f"INSERT INTO timers ({', '.join(columns)}) SELECT {values} FROM numbers, pattern p {where}"
+                f"INSERT INTO timers ({', '.join(names)}) SELECT {values} FROM numbers, pattern p {where}"
             )
             key = f"CONCAT(UNHEX(LPAD(HEX({due}), 16, '0')), {made['id']})"
             cursor.execute(

@@ -21,6 +21,8 @@ WORKLOADS = (
     "mixed",
     "slow",
     "memory",
+    "list",
+    "bulk",
 )
 """In the order in which they run."""
 
@@ -54,6 +56,9 @@ class Options:
     slow_seconds: int = 20
     memory_in_flight: int = 2_000
     memory_creates: int = 20_000
+    list_timers: int = 1_000_000
+    list_calls: int = 100
+    bulk_timers: int = 100_000
     buffer_pool_mb: int = 512
     settings: tuple[tuple[str, str], ...] = ()
     """Settings of our services that differ from their defaults: names without TIMER_, values."""
@@ -79,6 +84,9 @@ QUICK: dict[str, Any] = {
     "slow_seconds": 3,
     "memory_in_flight": 200,
     "memory_creates": 2_000,
+    "list_timers": 20_000,
+    "list_calls": 10,
+    "bulk_timers": 20_000,
 }
 FULL: dict[str, Any] = {
     "rounds": 3,
@@ -98,6 +106,9 @@ FULL: dict[str, Any] = {
     "slow_seconds": 60,
     "memory_in_flight": 10_000,
     "memory_creates": 100_000,
+    "list_timers": 10_000_000,
+    "list_calls": 300,
+    "bulk_timers": 1_000_000,
 }
 _HELP = {
     "rounds": "how often each case runs; the middle one by its first figure is kept",
@@ -110,6 +121,9 @@ _HELP = {
     "after_delivered": "timers that were delivered before, and are still there",
     "mixed_rate": "creates per second while a burst is delivered",
     "memory_in_flight": "calls that a controller has in flight at once",
+    "list_timers": "labelled timers that are listed",
+    "list_calls": "first pages of each kind of list",
+    "bulk_timers": "timers that are cancelled, moved and replayed in bulk",
 }
 _BY_HAND = frozenset({"engines", "only", "settings", "json", "write_docs", "docs_from"})
 

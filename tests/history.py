@@ -9,6 +9,7 @@ from typing import Any
 from tests.system import poll
 from timer_db import transactions
 from timer_db.domain.errors import DatabaseUnavailable
+from timer_db.domain.filter import Filter
 from timer_db.domain.states import TimerState
 from timer_db.domain.timer import NewTimer
 from timer_db.operations.inspect import list_timers
@@ -45,7 +46,7 @@ async def count_states(shards: Shards) -> Counter[TimerState]:
     counts: Counter[TimerState] = Counter()
     cursor = None
     while True:
-        page = await list_timers(shards, state=None, name=None, limit=_PAGE, cursor=cursor)
+        page = await list_timers(shards, Filter(), limit=_PAGE, cursor=cursor)
         counts.update(timer.state for timer in page.timers)
         cursor = page.next_cursor
         if cursor is None:

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from timer_db import transactions
 from timer_db.domain.claim import Claim, Finished, Returned
+from timer_db.domain.filter import Filter
 from timer_db.domain.ids import new_id
 from timer_db.domain.queue_entry import QueueEntry, entry_of, time_bound, unpack
 from timer_db.domain.states import Outcome, TimerState
@@ -74,6 +75,11 @@ def finished(
 def retried(claim: Claim, at_us: int, outcome: Outcome = Outcome.not_sent) -> Finished:
     """An attempt after which another one is to come."""
     return finished(claim, TimerState.scheduled, outcome, retry_at_us=at_us)
+
+
+def in_state(state: TimerState | None) -> Filter:
+    """What means every timer in this state; None: in any."""
+    return Filter(states=None if state is None else frozenset({state}))
 
 
 class Desk:

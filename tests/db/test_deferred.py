@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from tests.db.desk import Desk, entries_of, finished, new_timer, new_timers, retried
+from tests.db.desk import Desk, entries_of, finished, in_state, new_timer, new_timers, retried
 from timer_db.domain.destination import KEY_BYTES, key_of
 from timer_db.domain.errors import Fenced, NotCancellable
 from timer_db.domain.states import TimerState
@@ -130,7 +130,7 @@ async def test_lists_show_them_among_the_others(desk: Desk, limit: int) -> None:
     await desk.give_back(controller, 1, entries[1::2], is_done=True)
     shown, cursor = [], None
     while True:
-        page = await list_timers(desk.shards, state=TimerState.scheduled, name=None, limit=limit, cursor=cursor)
+        page = await list_timers(desk.shards, in_state(TimerState.scheduled), limit=limit, cursor=cursor)
         assert len(page.timers) <= limit
         shown += page.timers
         cursor = page.next_cursor
@@ -147,7 +147,7 @@ async def test_moves_between_pages_neither_hide_nor_repeat(desk: Desk) -> None:
     shown: list[UUID] = []
     cursor, number, is_deferred = None, 0, False
     while True:
-        page = await list_timers(desk.shards, state=TimerState.scheduled, name=None, limit=2, cursor=cursor)
+        page = await list_timers(desk.shards, in_state(TimerState.scheduled), limit=2, cursor=cursor)
         shown += [timer.id for timer in page.timers]
         cursor = page.next_cursor
         if cursor is None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.db.desk import NOON_US, SECOND_US, Desk, finished, new_timer, new_timers, retried
+from tests.db.desk import NOON_US, SECOND_US, Desk, finished, in_state, new_timer, new_timers, retried
 from tests.db.scratch import scratch_database
 from timer_db.domain.errors import TimerNotFound
 from timer_db.domain.ids import new_id
@@ -58,7 +58,7 @@ async def zoo(desk: Desk) -> dict[TimerState, list[Timer]]:
 async def _pages(shards: Shards, state: TimerState | None, limit: int) -> AsyncIterator[TimerPage]:
     cursor = None
     while True:
-        page = await list_timers(shards, state=state, name=None, limit=limit, cursor=cursor)
+        page = await list_timers(shards, in_state(state), limit=limit, cursor=cursor)
         yield page
         cursor = page.next_cursor
         if cursor is None:
@@ -97,7 +97,7 @@ async def test_writes_between_pages_neither_hide_nor_repeat(
     controller, number, shown = await desk.join(), 100, []
     cursor = None
     for _ in range(100):
-        page = await list_timers(desk.shards, state=state, name=None, limit=2, cursor=cursor)
+        page = await list_timers(desk.shards, in_state(state), limit=2, cursor=cursor)
         shown += [timer.id for timer in page.timers]
         cursor = page.next_cursor
         if cursor is None:
@@ -122,29 +122,29 @@ async def test_a_timer_that_left_its_state_under_the_list_is_not_shown(desk: Des
     controller = await desk.join()
     claims = await desk.take(controller)
     await desk.finish(controller, [finished(claims[0]), retried(claims[1], NOON_US + 9)])
-    page = await list_timers(desk.shards, state=TimerState.firing, name=None, limit=10, cursor=None)
+    page = await list_timers(desk.shards, in_state(TimerState.firing), limit=10, cursor=None)
     assert {timer.id for timer in page.timers} == {claims[2].timer.id, claims[3].timer.id}
     await desk.give_back(controller, 1, [claim.entry for claim in claims[2:]], is_done=True)
-    page = await list_timers(desk.shards, state=TimerState.firing, name=None, limit=10, cursor=None)
+    page = await list_timers(desk.shards, in_state(TimerState.firing), limit=10, cursor=None)
     assert page == TimerPage([], None)
 
 
 @pytest.mark.parametrize("state", [None, *TimerState], ids=str)
 async def test_nothing_is_one_empty_page(desk: Desk, state: TimerState | None) -> None:
-    assert await list_timers(desk.shards, state=state, name=None, limit=5, cursor=None) == TimerPage([], None)
+    assert await list_timers(desk.shards, in_state(state), limit=5, cursor=None) == TimerPage([], None)
 
 
 @pytest.mark.parametrize("cursor", ["", "A", "!!!!", "AAAA", "AAAAAAAA", "_____w", "ü", "AA" * 14])
 @pytest.mark.parametrize("state", [None, TimerState.scheduled, TimerState.delivered], ids=str)
 async def test_a_foreign_cursor_is_refused(desk: Desk, state: TimerState | None, cursor: str) -> None:
     with pytest.raises(ValueError, match="cursor"):
-        await list_timers(desk.shards, state=state, name=None, limit=5, cursor=cursor)
+        await list_timers(desk.shards, in_state(state), limit=5, cursor=cursor)
 
 
 async def test_a_cursor_belongs_to_its_kind_of_list(desk: Desk, zoo: dict[TimerState, list[Timer]]) -> None:
-    page = await list_timers(desk.shards, state=TimerState.scheduled, name=None, limit=2, cursor=None)
-    with pytest.raises(ValueError, match="status"):
-        await list_timers(desk.shards, state=TimerState.failed, name=None, limit=2, cursor=page.next_cursor)
+    page = await list_timers(desk.shards, in_state(TimerState.scheduled), limit=2, cursor=None)
+    with pytest.raises(ValueError, match="other filters"):
+        await list_timers(desk.shards, in_state(TimerState.failed), limit=2, cursor=page.next_cursor)
 
 
 @pytest.mark.parametrize("shard", [0, 3])

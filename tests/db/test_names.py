@@ -9,10 +9,11 @@ import pytest
 
 from tests.db.desk import NOON_US, Desk, entries_of, finished, new_timer, retried
 from timer_db.domain.errors import NameTaken
+from timer_db.domain.owner import DEFAULT_COLLECTION, DEFAULT_COLLECTION_ID
 from timer_db.domain.states import OnUnknown, Outcome, TimerState
 from timer_db.domain.timer import NewTimer
 from timer_db.operations.cancel import cancel
-from timer_db.operations.inspect import list_timers
+from timer_db.operations.inspect import get_named
 from timer_db.operations.schedule import Scheduled, schedule
 
 
@@ -21,9 +22,8 @@ def _named(content: str = "same", name: str = "n", **fields: Any) -> NewTimer:
 
 
 async def _holder(desk: Desk, name: str = "n") -> list[NewTimer]:
-    page = await list_timers(desk.shards, state=None, name=name, limit=10, cursor=None)
-    assert page.next_cursor is None
-    return list(page.timers)
+    found = await get_named(desk.shards, DEFAULT_COLLECTION, DEFAULT_COLLECTION_ID, name)
+    return [] if found is None else [found]
 
 
 async def test_the_same_content_is_answered_with_the_first(desk: Desk) -> None:
@@ -205,15 +205,3 @@ async def test_names_are_told_apart_to_the_letter(desk: Desk) -> None:
     await desk.add(*(_named(name, name) for name in names))
     for name in names:
         assert [timer.name for timer in await _holder(desk, name)] == [name]
-
-
-async def test_listing_by_name_heeds_the_state(desk: Desk) -> None:
-    await desk.add(_named())
-
-    async def listed(state: TimerState | None, name: str = "n") -> int:
-        page = await list_timers(desk.shards, state=state, name=name, limit=10, cursor=None)
-        return len(page.timers)
-
-    assert await listed(None) == await listed(TimerState.scheduled) == 1
-    assert await listed(TimerState.delivered) == 0
-    assert await listed(None, "nobody") == 0

@@ -15,7 +15,7 @@ import pytest
 
 from tests.db import scratch
 from tests.db.days import engine_at, micros
-from tests.db.desk import SECOND_US, Desk, finished, new_timer
+from tests.db.desk import SECOND_US, Desk, finished, in_state, new_timer
 from tests.db.proxy import Proxy, When
 from timer_controller.retention import LOOK_SECONDS, PAUSES_BEHIND, Retention
 from timer_db.domain.claim import Claim, Finished
@@ -488,7 +488,7 @@ async def test_a_pass_among_everybody_else(url: str, monkeypatch: pytest.MonkeyP
             for state in [None, *TimerState] * 5:
                 cursor = None
                 while True:
-                    page = await list_timers(desk.shards, state=state, name=None, limit=30, cursor=cursor)
+                    page = await list_timers(desk.shards, in_state(state), limit=30, cursor=cursor)
                     cursor = page.next_cursor
                     if cursor is None:
                         break

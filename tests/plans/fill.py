@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 
 from tests.db import scratch
+from timer_db.domain.marks import of_key, of_label
 from timer_db.domain.queue_entry import PRIORITY_MAX
 from timer_db.operations.partitions import name_of
 from timer_db.statements.partitions import split
@@ -20,6 +21,8 @@ NOON_US = 1_800_000_000_000_000
 SECOND_US = 1_000_000
 PARTITIONS = 10
 PRIORITIES = (0, 5, 9)
+RARE = of_key("rare")
+RARE_EVERY = 100
 
 _DIGITS = "(SELECT 0 d UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5"
 _DIGITS += " UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9)"
@@ -66,7 +69,11 @@ def fill(url: str) -> None:
         " WHERE n < 5 AND c.gone_at_us IS NULL",
         "INSERT INTO timer_names (collection_id, name, timer_id, content_sha256)"
         f" SELECT 1, CONCAT('name-', n), {_ID}, REPEAT('x', 32) FROM {_NUMBERS} numbers WHERE n < 5000",
-        "ANALYZE TABLE timers, due_queue, attempts, endings, controllers, claim_batches, timer_names",
+        # Each timer has the label, as it says, and every hundredth some other mark.
+        f"INSERT INTO label_index SELECT CONCAT(x'{of_label('env', 'prod').hex()}', id) FROM timers ORDER BY id",
+        f"INSERT INTO label_index SELECT CONCAT(x'{RARE.hex()}', {_ID}) FROM {_NUMBERS} numbers"
+        f" WHERE n % {RARE_EVERY} = 0 AND n < {total}",
+        "ANALYZE TABLE timers, due_queue, attempts, endings, controllers, claim_batches, timer_names, label_index",
     )
 
 

@@ -45,6 +45,7 @@ class Planner:
 
     def __enter__(self) -> Self:
         self.run("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        self.run("SET SESSION group_concat_max_len = 67108864")
         if "MariaDB" not in str(self.run("SELECT VERSION()")[0][0]):
             self.run("SET SESSION explain_format = 'TRADITIONAL'")
         return self

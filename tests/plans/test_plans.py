@@ -117,11 +117,8 @@ def test_more_ids_than_a_list_should_have_are_looked_up_too(planner: Planner) ->
 
 @pytest.mark.parametrize("before", [None, timer_id(9000)], ids=["first page", "next page"])
 def test_newest_pages_follow_the_key(planner: Planner, before: bytes | None) -> None:
-    timer, place, deferred, end = planner.explain(reading.newest(before, PAGE))
-    assert timer.key == "PRIMARY"
-    assert timer.access == ("range" if before else "index")
-    assert (place.access, deferred.access, end.access) == ("eq_ref", "ref", "ref")
-    assert not any(step.sorts for step in (timer, place, deferred, end))
+    step = _only(planner.explain(reading.newest(before, PAGE)), "timers")
+    assert (step.access, step.key) == ("range" if before else "index", "PRIMARY")
 
 
 @pytest.mark.parametrize("before", [None, timer_id(WAITING + 9000)], ids=["first page", "next page"])

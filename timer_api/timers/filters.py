@@ -76,8 +76,8 @@ async def filter_of(asked: FilterAsked, caller: Caller, keeper: DirectoryKeeper)
         states=None if asked.status is None else frozenset({asked.status}),
         selector=_selector(asked.selector, faults),
         collection_ids=frozenset({collection.id}) if collection else visible_to(caller, directory),
-        route_id=route and route.id,
-        schedule_id=schedule and schedule.id,
+        route_id=route.id if route else None,
+        schedule_id=schedule.id if schedule else None,
         due_from_us=_moment_us("due_after", asked.due_after, faults),
         due_until_us=_moment_us("due_before", asked.due_before, faults),
     )

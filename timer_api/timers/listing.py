@@ -14,6 +14,7 @@ from timer_api.errors import FieldError, invalid
 from timer_api.openapi import NO_BODY, UNAVAILABLE, answer, invalid_example, needs, problems
 from timer_api.service import Service
 from timer_api.timers.filters import FilterAsked, filter_of
+from timer_api.timers.one import service_of
 from timer_api.timers.schemas import PAGE_DEFAULT, PAGE_MAX, Name
 from timer_db.domain import cursor as cursors
 from timer_db.domain.api_key import Scope
@@ -80,7 +81,7 @@ async def show_timers(request: Request, query: Annotated[ListQuery, Query()]) ->
     ones come highest priority first, then soonest; with `due_after` or `due_before` and no `status`, they come
     before all others.
     """
-    service: Service = request.app.state.service
+    service = service_of(request)
     caller = caller_of(request)
     now_us = service.now_us()
     wanted = await filter_of(query, caller, service.directory)

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Any
-from uuid import UUID
-
-from fastapi import APIRouter, Path, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from timer_api.answers import json_answer
-from timer_api.api_keys.caller import Caller, caller_of
-from timer_api.errors import FieldError, invalid
+from timer_api.api_keys.caller import caller_of
 from timer_api.openapi import NO_BODY, REF, UNAVAILABLE, Parts, answer, invalid_example, needs, problems
-from timer_api.service import Service
-from timer_api.timers import batch, create, due, examples, schemas
-from timer_api.timers.schemas import PAGE_DEFAULT, PAGE_MAX, Name
+from timer_api.timers import batch, create, due, examples, listing, one, schemas
+from timer_api.timers.one import ID_INVALID, TimerId, body_of, check_visible, parsed, service_of, visible
 from timer_db.domain.api_key import Scope
-from timer_db.domain.errors import ContentUnreadable, TimerNotFound
-from timer_db.domain.ids import is_timer_id
+from timer_db.domain.errors import ContentUnreadable
 from timer_db.domain.representation import represent, rfc3339
-from timer_db.domain.states import TimerState
-from timer_db.domain.timer import Attempt, Timer
+from timer_db.domain.timer import Attempt
 from timer_db.operations.cancel import cancel
-from timer_db.operations.inspect import get_timer, list_attempts, list_timers
+from timer_db.operations.inspect import list_attempts
 
 router = APIRouter(tags=["timers"])
+router.include_router(listing.router)
 
 DOCUMENTED = Parts(
     models={
@@ -63,25 +55,7 @@ DOCUMENTED = Parts(
     },
 )
 
-_UUID_PATTERN = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
-_UUID = re.compile(_UUID_PATTERN.rstrip("$"))
-
-TimerId = Annotated[
-    str,
-    Path(
-        description="The timer's id.",
-        openapi_examples={"id": {"value": examples.TIMER_ID}},
-        json_schema_extra={"format": "uuid", "pattern": _UUID_PATTERN},
-    ),
-]
 _BY_ID = {name: {"timer_id": "id"} for name in ("get_timer", "cancel_timer", "get_attempts")}
-_ID_INVALID = invalid_example("timer_id", "it is no id: 32 hexadecimal digits in groups of 8-4-4-4-12")
-
-
-def _body(model: str, shown: dict[str, Any]) -> dict[str, Any]:
-    content = {"application/json": {"schema": {"$ref": REF.format(model=model)}, "examples": shown}}
-    return {"requestBody": {"required": True, "content": content}}
-
 
 _AT_THE_FRONT_DOOR = RuntimeError("`app.FrontDoor` answers this call; the route documents it")
 
@@ -91,7 +65,7 @@ _AT_THE_FRONT_DOOR = RuntimeError("`app.FrontDoor` answers this call; the route 
     summary="Make a timer",
     operation_id="create_timer",
     status_code=201,
-    openapi_extra=needs(Scope.timers_write) | _body("TimerAsked", examples.CREATES),
+    openapi_extra=needs(Scope.timers_write) | body_of("TimerAsked", examples.CREATES),
     responses={
         201: answer(
             "The timer is stored, and will be called whatever crashes.",
@@ -134,7 +108,7 @@ async def create_timer() -> Response:
     summary="Make many timers",
     operation_id="create_timers",
     status_code=201,
-    openapi_extra=needs(Scope.timers_write) | _body("BatchAsked", examples.BATCHES),
+    openapi_extra=needs(Scope.timers_write) | body_of("BatchAsked", examples.BATCHES),
     responses={
         201: answer("Every timer is stored.", "BatchShown", "batch"),
         207: answer(
@@ -175,10 +149,10 @@ async def create_timers() -> Response:
     responses={
         200: answer("The timer as it stands.", "TimerShown", "timer"),
         **problems(
-            f"/timers/{examples.TIMER_ID}",
+            one.PATH,
             NO_BODY,
             examples.NOT_FOUND,
-            _ID_INVALID,
+            ID_INVALID,
             examples.UNREADABLE,
             UNAVAILABLE,
         ),
@@ -186,10 +160,10 @@ async def create_timers() -> Response:
 )
 async def show_timer(request: Request, timer_id: TimerId) -> Response:
     """Its state, and what was asked for. `time_left` is whole seconds, rounded up, and 0 once it is due."""
-    service = _service(request)
-    wanted = _parsed(timer_id)
+    service = service_of(request)
+    wanted = parsed(timer_id)
     now_us = service.now_us()
-    timer = await _visible(service, caller_of(request), wanted)
+    timer = await visible(service, caller_of(request), wanted)
     if timer.unreadable:
         raise ContentUnreadable(timer.id, timer.unreadable)
     return json_answer(represent(timer, now_us, service.directory.current))
@@ -203,21 +177,21 @@ async def show_timer(request: Request, timer_id: TimerId) -> Response:
     responses={
         200: answer("It is cancelled, and will not be called.", "TimerShown", "cancelled timer"),
         **problems(
-            f"/timers/{examples.TIMER_ID}",
+            one.PATH,
             NO_BODY,
             examples.NOT_FOUND,
             examples.NOT_CANCELLABLE,
-            _ID_INVALID,
+            ID_INVALID,
             UNAVAILABLE,
         ),
     },
 )
 async def cancel_timer(request: Request, timer_id: TimerId) -> Response:
     """Only a scheduled timer can be cancelled: not one that is being called, nor one that has ended."""
-    service = _service(request)
-    wanted = _parsed(timer_id)
+    service = service_of(request)
+    wanted = parsed(timer_id)
     now_us = service.now_us()
-    await _check_visible(service, caller_of(request), wanted)
+    await check_visible(service, caller_of(request), wanted)
     cancelled = await cancel(service.shards, wanted)
     directory = await service.directory.covering([cancelled.owner])
     return json_answer(represent(cancelled, now_us, directory))
@@ -230,47 +204,17 @@ async def cancel_timer(request: Request, timer_id: TimerId) -> Response:
     openapi_extra=needs(Scope.timers_read),
     responses={
         200: answer("Every attempt, first to last.", "AttemptsShown", "attempts"),
-        **problems(f"/timers/{examples.TIMER_ID}/attempts", NO_BODY, examples.NOT_FOUND, _ID_INVALID, UNAVAILABLE),
+        **problems(f"{one.PATH}/attempts", NO_BODY, examples.NOT_FOUND, ID_INVALID, UNAVAILABLE),
     },
 )
 async def show_attempts(request: Request, timer_id: TimerId) -> Response:
     """When each was made, by which controller, and what came of it."""
-    service = _service(request)
-    wanted = _parsed(timer_id)
+    service = service_of(request)
+    wanted = parsed(timer_id)
     service.now_us()
-    await _check_visible(service, caller_of(request), wanted)
+    await check_visible(service, caller_of(request), wanted)
     attempts = await list_attempts(service.shards, wanted)
     return json_answer({"attempts": [_shown(attempt) for attempt in attempts]})
-
-
-def _service(request: Request) -> Service:
-    service: Service = request.app.state.service
-    return service
-
-
-async def _visible(service: Service, caller: Caller, timer_id: UUID) -> Timer:
-    """The timer, as far as this caller sees it: one elsewhere is answered as one that is not there."""
-    timer = await get_timer(service.shards, timer_id)
-    directory = await service.directory.covering([timer.owner])
-    if not caller.sees(directory.names_of(timer.owner)[0]):
-        raise TimerNotFound(timer_id)
-    return timer
-
-
-async def _check_visible(service: Service, caller: Caller, timer_id: UUID) -> None:
-    # A timer stays in its collection, so nothing can change between this look and what follows.
-    if caller.collections is not None:
-        await _visible(service, caller, timer_id)
-
-
-def _parsed(text: str) -> UUID:
-    """The id. 422 for what is none at all, 404 for a UUID that no timer of ours can have."""
-    if not _UUID.fullmatch(text):
-        raise invalid([*_ID_INVALID.errors])
-    timer_id = UUID(text)
-    if not is_timer_id(timer_id):
-        raise TimerNotFound(timer_id)
-    return timer_id
 
 
 def _shown(attempt: Attempt) -> dict[str, object]:

@@ -12,23 +12,19 @@ from pydantic import AfterValidator, ConfigDict, Field, PlainValidator, TypeAdap
 from typing_extensions import TypedDict
 
 from timer_api.timers import due, target
+from timer_db.domain import labels
 from timer_db.domain.backoff import DEFAULT_RETRY
+from timer_db.domain.labels import LABELS_MAX
 from timer_db.domain.names import GROUP_NAME_PATTERN, NAME_MAX, check_name
 from timer_db.domain.owner import DEFAULT_COLLECTION
 from timer_db.domain.states import OnUnknown, Outcome, TimerState
 from timer_db.domain.timer import DEFAULT_TIMEOUT_SECONDS
 
 PRIORITY_MAX = 32_767
-LABELS_MAX = 64
 BATCH_MAX = 10_000
 PAGE_MAX = 1000
 PAGE_DEFAULT = 100
 
-# Kubernetes' rules for labels ("Syntax and character set"): an optional DNS prefix, then a name.
-_LABEL_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
-_DNS_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_LABEL_KEY_PATTERN = rf"^(?:{_DNS_LABEL}(?:\.{_DNS_LABEL})*/)?{_LABEL_NAME}$"
-_LABEL_VALUE_PATTERN = rf"^(?:{_LABEL_NAME})?$"
 _BASE64_PATTERN = "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
 
 Name = Annotated[
@@ -67,8 +63,8 @@ GroupName = Annotated[
 
 _HeaderName = Annotated[str, Field(min_length=1, max_length=128, pattern=target.TOKEN_PATTERN)]
 _HeaderValue = Annotated[str, Field(max_length=target.HEADERS_CHARACTERS_MAX, pattern=target.VALUE_PATTERN)]
-_LabelKey = Annotated[str, Field(min_length=1, max_length=317, pattern=_LABEL_KEY_PATTERN)]
-_LabelValue = Annotated[str, Field(max_length=63, pattern=_LABEL_VALUE_PATTERN)]
+_LabelKey = Annotated[str, Field(min_length=1, max_length=labels.KEY_CHARACTERS_MAX, pattern=labels.KEY_PATTERN)]
+_LabelValue = Annotated[str, Field(max_length=labels.VALUE_CHARACTERS_MAX, pattern=labels.VALUE_PATTERN)]
 
 STRICT = ConfigDict(extra="forbid", strict=True, regex_engine="rust-regex", allow_inf_nan=False)
 
@@ -298,10 +294,8 @@ PATTERNS_IN_WORDS = {
     "method": "it must be a method in capitals, such as POST",
     "headers": "a header's value has printable ASCII characters, and no space at either end",
     "headers [key]": "it is no header name: letters, digits and hyphens",
-    "labels": "a label's value has letters, digits, '-', '_' and '.', begins and ends with a letter or digit, "
-    "and is at most 63 characters long",
-    "labels [key]": "a label's key is a name as in Kubernetes, at most 63 characters long, and may stand behind "
-    "a DNS prefix: env, example.com/env",
+    "labels": labels.VALUE_IN_WORDS,
+    "labels [key]": labels.KEY_IN_WORDS,
 }
 """What a client hears instead of a regular expression, by field."""
 

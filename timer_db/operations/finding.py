@@ -8,7 +8,7 @@ wait, all others newest first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from timer_db import transactions
@@ -24,8 +24,10 @@ from timer_db.transactions import Connection
 
 LOOK_MAX = 2000
 """Marks are counted no further than this when the rarest is looked for."""
-WORK_MAX = 4000
+WORK_MAX = 2000
 """So many timers are looked at for a page, whatever is found."""
+_MARKS_PER_WORK = 4
+"""To compare marks only, of so many timers, costs as much as to read one."""
 BEARING_MAX = 2000
 """So many in one step, where only marks are compared."""
 _STEP_LEAST = 100
@@ -64,26 +66,26 @@ async def find(shards: Shards, wanted: Filter, place: Place, limit: int, work_ma
     # Nobody bears a mark of a list that is empty.
     if not all(wanted.borne):
         return found
-    missing = limit
+    missing, is_first = limit, True
     while walk.place is not None and missing and work_max > 0:
         # At first no more than are asked for: mostly nearly all of them are meant.
-        shard, ids, examined = await walk.step(missing, is_first=missing == limit)
+        shard, ids, work = await walk.step(missing, is_first=is_first)
         if ids:
             found.pages.append((shard, ids))
-        missing -= len(ids)
-        work_max -= max(examined, _STEP_LEAST)
+        missing, is_first = missing - len(ids), False
+        work_max -= max(work, _STEP_LEAST)
     found.next = walk.place
     return found
 
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """Places of timers, each an id or ending in one; how many were looked at, and the place of the last of those,
-    None when no more follow."""
+    """Places of timers, each an id or ending in one; the place of the last that was looked at, None when no more
+    follow; and how many were read."""
 
     places: list[bytes]
-    examined: int
     last: bytes | None
+    work: int
 
 
 class _Walk:
@@ -109,7 +111,7 @@ class _Walk:
             raise ValueError("it is not a cursor of this service")
 
     async def step(self, missing: int, *, is_first: bool) -> tuple[Shard, list[bytes], int]:
-        """At most `missing` ids, and how many timers were looked at for them."""
+        """At most `missing` ids, and how much work it was."""
         assert self.place is not None
         place, wanted = self.place, self._wanted
         shard = self._shards[place.shard]
@@ -127,7 +129,7 @@ class _Walk:
         driver, step = await transactions.run(shard.engine, work)
         places = step.places[:missing]
         self.place = self._behind(place, driver, step, places)
-        return shard, [each[-_ID_BYTES:] for each in places], step.examined
+        return shard, [each[-_ID_BYTES:] for each in places], step.work
 
     def _behind(self, place: Place, driver: int, step: _Step, taken: Sequence[bytes]) -> Place | None:
         last = taken[-1] if len(taken) < len(step.places) else step.last
@@ -168,7 +170,7 @@ async def _count_in(connection: Connection, wanted: Filter, states: Sequence[Tim
     count = int(await connection.value(finding.count_ended(ended, LOOK_MAX))) if ended else 0
     for state in states:
         if state is TimerState.scheduled and wanted.has_due_bounds:
-            count += (await _waiting_between(connection, wanted, b"", LOOK_MAX)).examined
+            count += await _count_waiting_between(connection, wanted)
         # What is in hand is little, by nature.
         elif state is not TimerState.firing and state not in _IN_ENDINGS:
             return None
@@ -188,29 +190,34 @@ async def _bearing(connection: Connection, wanted: Filter, driver: int, behind: 
     size = min(size, max(_STEP_LEAST, 8 * BEARING_MAX // len(marks)))
     statement = finding.bearing(marks, others, wanted.not_borne, behind or None, size)
     [(examined, last, packed)] = await connection.rows(statement)
-    places = await _fitting(connection, sorted(_ids_of(packed), reverse=True), rest)
-    return _Step(places, int(examined), bytes(last) if examined == size else None)
+    places = await _fitting(connection, sorted(_split(packed, _ID_BYTES), reverse=True), rest)
+    work = int(examined) // _MARKS_PER_WORK if rest == _ANY else int(examined)
+    return _Step(places, bytes(last) if examined == size else None, work)
 
 
 async def _in_state(
     connection: Connection, wanted: Filter, state: TimerState | None, behind: bytes, size: int
 ) -> _Step:
     """Timers in one state, or of all."""
-    rest = replace(wanted, states=None)
+    # A batch names timers that are done as well, and the log has deliveries of timers that were called again: who
+    # looks for one state compares it later, but of several states each timer must be in one only.
+    is_loose = state in (TimerState.firing, TimerState.delivered) and wanted.states != {state}
+    rest = replace(wanted, states=frozenset({state}) if state is not None and is_loose else None)
     if state is TimerState.scheduled:
         step = await (_waiting_between if wanted.has_due_bounds else _waiting)(connection, wanted, behind, size)
         rest = replace(rest, due_from_us=None, due_until_us=None)
     elif state is TimerState.firing:
         step = _page_of(await _in_hand(connection, behind), size)
     else:
-        rows = await connection.rows(_ids_in(state, behind or None, size))
-        step = _page_of([bytes(row[0]) for row in rows], size)
+        packed = await connection.value(finding.packed(_ids_in(state, behind or None, size)))
+        step = _page_of(sorted(_split(packed, _ID_BYTES), reverse=True), size)
+    # One that was delivered again has more than one delivery in the log.
     return replace(step, places=await _fitting(connection, list(dict.fromkeys(step.places)), rest))
 
 
 def _page_of(places: Sequence[bytes], size: int) -> _Step:
     page = list(places[:size])
-    return _Step(page, len(page), page[-1] if len(page) == size else None)
+    return _Step(page, page[-1] if len(page) == size else None, len(page))
 
 
 def _ids_in(state: TimerState | None, behind: bytes | None, size: int) -> str:
@@ -233,29 +240,48 @@ async def _in_hand(connection: Connection, behind: bytes) -> list[bytes]:
 
 
 async def _waiting(connection: Connection, _wanted: Filter, behind: bytes, size: int) -> _Step:
-    rows = await connection.rows(reading.waiting(unpack(behind)[0] if behind else None, size))
-    return _page_of(_places_of(rows), size)
+    return _page_of(await _places(connection, reading.waiting(unpack(behind)[0] if behind else None, size)), size)
 
 
 async def _waiting_between(connection: Connection, wanted: Filter, behind: bytes, size: int) -> _Step:
     """Those that are called between two times, priority by priority."""
     start = unpack(behind)[0] if behind else QueueEntry(0, HEAD_KEY)
-    low = HEAD_KEY if wanted.due_from_us is None else time_bound(max(0, wanted.due_from_us))
-    high = _LAST_KEY if wanted.due_until_us is None else time_bound(max(0, wanted.due_until_us))
-    ranks = [int(row[0]) for row in await connection.rows(reading.ranks(start.rank, _RANKS_MAX + 1))]
+    low, high = _keys_between(wanted)
+    ranks = await _ranks(connection, start.rank)
     places: list[bytes] = []
     for rank in ranks[:_RANKS_MAX]:
         first = max(low, start.due_key) if rank == start.rank else low
-        statement = reading.waiting_between(rank, first, high, size - len(places))
-        places += _places_of(await connection.rows(statement))
+        places += await _places(connection, reading.waiting_between(rank, first, high, size - len(places)))
         if len(places) == size:
             return _page_of(places, size)
     more = [pack([QueueEntry(rank, HEAD_KEY)]) for rank in ranks[_RANKS_MAX:]]
-    return _Step(places, len(places), more[0] if more else None)
+    return _Step(places, more[0] if more else None, len(places))
 
 
-def _places_of(rows: Iterable[Sequence[object]]) -> list[bytes]:
-    return [pack([QueueEntry(*row)]) for row in rows]  # type: ignore[arg-type]
+async def _count_waiting_between(connection: Connection, wanted: Filter) -> int:
+    low, high = _keys_between(wanted)
+    count = 0
+    for rank in await _ranks(connection, 0):
+        count += int(await connection.value(finding.count_of(reading.waiting_between(rank, low, high, LOOK_MAX))))
+        if count >= LOOK_MAX:
+            break
+    return count
+
+
+def _keys_between(wanted: Filter) -> tuple[bytes, bytes]:
+    """All due keys between these two are meant."""
+    low = HEAD_KEY if wanted.due_from_us is None else time_bound(max(0, wanted.due_from_us))
+    high = _LAST_KEY if wanted.due_until_us is None else time_bound(max(0, wanted.due_until_us))
+    return low, high
+
+
+async def _ranks(connection: Connection, first: int) -> list[int]:
+    """Priorities in use, one more of them than one page goes through."""
+    return [int(row[0]) for row in await connection.rows(reading.ranks(first, _RANKS_MAX + 1))]
+
+
+async def _places(connection: Connection, statement: str) -> list[bytes]:
+    return sorted(_split(await connection.value(finding.packed_places(statement)), _ENTRY_BYTES))
 
 
 async def _fitting(connection: Connection, places: list[bytes], rest: Filter) -> list[bytes]:
@@ -265,11 +291,11 @@ async def _fitting(connection: Connection, places: list[bytes], rest: Filter) ->
     fitting: set[bytes] = set()
     for first in range(0, len(places), LIST_MAX):
         ids = [place[-_ID_BYTES:] for place in places[first : first + LIST_MAX]]
-        fitting.update(_ids_of(await connection.value(finding.fitting(ids, rest))))
+        fitting.update(_split(await connection.value(finding.fitting(ids, rest)), _ID_BYTES))
     return [place for place in places if place[-_ID_BYTES:] in fitting]
 
 
-def _ids_of(packed: str | None) -> list[bytes]:
-    """Ids in hexadecimal, one behind the other."""
+def _split(packed: str | None, length: int) -> list[bytes]:
+    """Values of so many bytes in hexadecimal, one behind the other."""
     raw = bytes.fromhex(packed or "")
-    return [raw[first : first + _ID_BYTES] for first in range(0, len(raw), _ID_BYTES)]
+    return [raw[first : first + length] for first in range(0, len(raw), length)]

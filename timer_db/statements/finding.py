@@ -37,6 +37,23 @@ def bearing(
     return f"SELECT COUNT(*), MIN(c.id), GROUP_CONCAT(IF({fits}, HEX(c.id), NULL) SEPARATOR '') FROM {page} c"
 
 
+def packed(ids: str) -> str:
+    """What a statement of ids gives, as one value in hexadecimal, in no order: rows cost the driver more than all
+    else. Null when there are none."""
+    return f"SELECT GROUP_CONCAT(HEX(c.id) SEPARATOR '') FROM ({ids}) c"
+
+
+def packed_places(entries: str) -> str:
+    """The same for entries of the queue, each packed as `domain.queue_entry` does."""
+    place = "LPAD(HEX(c.priority_rank), 4, '0'), HEX(c.due_key)"
+    return f"SELECT GROUP_CONCAT({place} SEPARATOR '') FROM ({entries}) c"
+
+
+def count_of(statement: str) -> str:
+    """How many rows it gives."""
+    return f"SELECT COUNT(*) FROM ({statement}) c"
+
+
 def count_bearing(marks: Iterable[bytes], limit: int) -> str:
     """How many timers bear one of these marks; of each mark, no more than `limit` are counted."""
     counts = [

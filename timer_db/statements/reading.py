@@ -38,7 +38,7 @@ def delivered(before: bytes | None, limit: int) -> str:
     """Ids of delivered timers, newest first, by way of the log: nearly every row of it is one."""
     bound = f"AND a.timer_id < {of_bytes(before)}" if before else ""
     return (
-        f"SELECT a.timer_id FROM attempts a WHERE a.state = '{TimerState.delivered}' {bound}"
+        f"SELECT a.timer_id AS id FROM attempts a WHERE a.state = '{TimerState.delivered}' {bound}"
         f" ORDER BY a.timer_id DESC LIMIT {limit}"
     )
 
@@ -46,7 +46,9 @@ def delivered(before: bytes | None, limit: int) -> str:
 def ended(state: TimerState, before: bytes | None, limit: int) -> str:
     """Ids of timers that failed, were cancelled, or are unknown, newest first."""
     bound = f"AND timer_id < {of_bytes(before)}" if before else ""
-    return f"SELECT timer_id FROM endings WHERE state = '{state}' {bound} ORDER BY timer_id DESC LIMIT {limit}"
+    return (
+        f"SELECT timer_id AS id FROM endings WHERE state = '{state}' {bound} ORDER BY timer_id DESC LIMIT {limit}"
+    )
 
 
 def waiting(behind: QueueEntry | None, limit: int) -> str:
