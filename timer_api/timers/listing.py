@@ -77,9 +77,9 @@ async def show_timers(request: Request, query: Annotated[ListQuery, Query()]) ->
     Timers made meanwhile shift no page. A page may hold less than `limit`, even nothing, while more follow: no
     call looks at more than some thousand timers.
 
-    When timers are selected by label, collection, route or schedule, they come newest first. Otherwise scheduled
-    ones come highest priority first, then soonest; with `due_after` or `due_before` and no `status`, they come
-    before all others.
+    When timers are selected by label, collection, route or schedule, they come newest first. Otherwise, and where
+    few wait in the time that is asked for, scheduled ones come highest priority first, then soonest; with
+    `due_after` or `due_before` and no `status`, they come before all others.
     """
     service = service_of(request)
     caller = caller_of(request)
