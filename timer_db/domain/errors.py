@@ -8,7 +8,12 @@ TimerError
 │   ├── UnexpectedCount         a write matched other rows than it must; it was rolled back
 │   └── EmbeddedError           the embedded server cannot be had (timer_db.embedded)
 ├── TimerNotFound
-├── NotCancellable              the timer is being called, or has ended
+├── WrongState
+│   ├── NotCancellable          the timer is being called, or has ended
+│   ├── NotChangeable           the same
+│   └── NotReplayable           the timer has not ended, or was cancelled
+├── TooFarAhead                 it would be due in more than a hundred years
+├── NameInUse                   the name of a timer that ended belongs to another one that lives
 ├── NameTaken                   another timer with this name lives, with other content
 ├── ApiKeyNotFound
 ├── CollectionNotFound
@@ -85,12 +90,48 @@ class TimerNotFound(TimerError):
         self.timer_id = timer_id
 
 
-class NotCancellable(TimerError):
-    """Only a scheduled timer can be cancelled."""
+class WrongState(TimerError):
+    """A timer is not in a state in which this can be done; subclasses say what."""
+
+    allowed = ""
 
     def __init__(self, timer_id: UUID, state: TimerState) -> None:
-        super().__init__(f"timer {timer_id} is {state}; only a scheduled timer can be cancelled")
+        super().__init__(f"timer {timer_id} is {state}; only a {self.allowed}")
         self.timer_id, self.state = timer_id, state
+
+
+class NotCancellable(WrongState):
+    """Only a scheduled timer can be cancelled."""
+
+    allowed = "scheduled timer can be cancelled"
+
+
+class NotChangeable(WrongState):
+    """Only a scheduled timer can be changed, moved or fired."""
+
+    allowed = "scheduled timer can be changed"
+
+
+class NotReplayable(WrongState):
+    """Only a timer that ended otherwise than cancelled can be replayed."""
+
+    allowed = "failed, unknown or delivered timer can be replayed"
+
+
+class TooFarAhead(TimerError):
+    """A timer would be due later than one can be."""
+
+    def __init__(self, timer_id: UUID) -> None:
+        super().__init__(f"timer {timer_id} would be due more than 100 years ahead")
+        self.timer_id = timer_id
+
+
+class NameInUse(TimerError):
+    """A timer that ended cannot go on, since its name belongs to another one that lives."""
+
+    def __init__(self, timer_id: UUID, name: str, holder: UUID) -> None:
+        super().__init__(f"the name {name!r} of timer {timer_id} belongs to timer {holder}, which has not ended")
+        self.timer_id, self.name, self.holder = timer_id, name, holder
 
 
 class NameTaken(TimerError):

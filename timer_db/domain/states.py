@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class TimerState(StrEnum):
-    """Where a timer stands. The first two are alive; the others are ends."""
+    """Where a timer stands. The first two are alive; the others are ends, from which only a replay leads back."""
 
     scheduled = "scheduled"
     firing = "firing"
@@ -56,6 +56,9 @@ TRANSITIONS: frozenset[tuple[TimerState, TimerState]] = frozenset(
         (TimerState.firing, TimerState.delivered),
         (TimerState.firing, TimerState.failed),
         (TimerState.firing, TimerState.unknown),
+        (TimerState.delivered, TimerState.scheduled),  # replayed
+        (TimerState.failed, TimerState.scheduled),
+        (TimerState.unknown, TimerState.scheduled),
     }
 )
 

@@ -1,64 +1,44 @@
-"""Cancel a timer that waits."""
+"""Cancel timers that wait. A cancelled timer is surely never called again."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
-from timer_db import transactions
-from timer_db.domain.errors import NotCancellable, TimerNotFound
-from timer_db.domain.queue_entry import QueueEntry, entry_of
+from timer_db.domain.errors import NotCancellable
 from timer_db.domain.states import TimerState
 from timer_db.domain.timer import Timer
-from timer_db.encryption import Keyring
-from timer_db.operations.rows import timer_of
+from timer_db.operations.bulk import Done, for_one, in_state, left
+from timer_db.operations.inspect import get_timer
+from timer_db.operations.standing import Standing, take_out
 from timer_db.shards import Shards
-from timer_db.statements import attempts, controllers, counts, deferred, queue, reading, timers
+from timer_db.statements import attempts, controllers, counts, timers
 from timer_db.statements.counts import Counted
 from timer_db.transactions import Connection
 
 
 async def cancel(shards: Shards, timer_id: UUID) -> Timer:
-    """The cancelled timer, which is surely never called again.
+    """The cancelled timer.
 
     Raises TimerNotFound, or NotCancellable for one that is being called or has ended.
     """
-    shard = shards.holding(timer_id)
-    if shard is None:
-        raise TimerNotFound(timer_id)
+    await for_one(shards, timer_id, cancel_some)
+    return await get_timer(shards, timer_id)
 
-    async def work(connection: Connection) -> Timer:
-        # One that was claimed or deferred since it was read is looked at again.
-        while True:
-            timer = await _read(connection, timer_id, shard.keyring)
-            if timer.state is not TimerState.scheduled or timer.next_attempt_at_us is None:
-                raise NotCancellable(timer_id, timer.state)
-            place = entry_of(timer_id, timer.priority, timer.next_attempt_at_us)
-            if await _take_out(connection, place):
-                break
+
+async def cancel_some(connection: Connection, found: Sequence[Standing]) -> Done:
+    """As many as wait (`bulk.Verb`)."""
+    done = Done()
+    waiting = in_state(found, {TimerState.scheduled}, NotCancellable, done)
+    done.changed = [timer.timer_id for timer in await take_out(connection, waiting)]
+    done.again = left(waiting, done.changed)
+    if done.changed:
         now_us = int(await connection.value(controllers.NOW))
-        await connection.write(timers.cancel(timer_id.bytes, now_us), count=1)
-        await connection.write(attempts.end([(TimerState.cancelled, timer_id.bytes, now_us)]), count=1)
-        counted = Counted(timer.owner.collection_id, timer.owner.route_id, TimerState.cancelled)
-        await connection.write(counts.add({counted: 1}))
-        return await _read(connection, timer_id, shard.keyring)
-
-    return await transactions.run(shard.engine, work)
-
-
-async def _take_out(connection: Connection, place: QueueEntry) -> bool:
-    """Whether it was in the queue, or among those that wait for a receiver in trouble, and is out of it now."""
-    if await connection.write(queue.remove(place.rank, [place.due_key])):
-        return True
-    for row in await connection.rows(deferred.holding(place)):
-        destination = bytes(row[0])
-        if await connection.rows(deferred.lock(destination, place)):
-            await connection.write(deferred.remove(destination, place.rank, [place.due_key]), count=1)
-            return True
-    return False
-
-
-async def _read(connection: Connection, timer_id: UUID, keyring: Keyring) -> Timer:
-    rows = await connection.rows(reading.by_ids([timer_id.bytes]))
-    if not rows:
-        raise TimerNotFound(timer_id)
-    return timer_of(rows[0], keyring)
+        count = len(done.changed)
+        await connection.write(timers.cancel(done.changed, now_us), count=count)
+        ends = [(TimerState.cancelled, timer_id, now_us) for timer_id in done.changed]
+        await connection.write(attempts.end(ends), count=count)
+        by_owner = await connection.rows(timers.owners(done.changed))
+        cancelled = {Counted(c, r, TimerState.cancelled): number for c, r, number in by_owner}
+        await connection.write(counts.add(cancelled))
+    return done

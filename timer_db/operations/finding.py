@@ -45,6 +45,7 @@ _IN_TURN = (
     TimerState.delivered,
 )
 _IN_ENDINGS = frozenset({TimerState.failed, TimerState.unknown, TimerState.cancelled})
+_LOOSELY_FOUND = frozenset({TimerState.firing, TimerState.delivered})
 _ANY = Filter()
 
 
@@ -201,7 +202,7 @@ async def _in_state(
     """Timers in one state, or of all."""
     # A batch names timers that are done as well, and the log has deliveries of timers that were called again: who
     # looks for one state compares it later, but of several states each timer must be in one only.
-    is_loose = state in (TimerState.firing, TimerState.delivered) and wanted.states != {state}
+    is_loose = state in _LOOSELY_FOUND and (wanted.states is None or len(wanted.states) > 1)
     rest = replace(wanted, states=frozenset({state}) if state is not None and is_loose else None)
     if state is TimerState.scheduled:
         step = await (_waiting_between if wanted.has_due_bounds else _waiting)(connection, wanted, behind, size)

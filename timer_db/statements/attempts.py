@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from timer_db.domain.claim import Finished
 from timer_db.domain.states import TimerState
-from timer_db.statements.literals import MYSQL_ROW, of_bytes, of_list, of_text
+from timer_db.statements.literals import FORCE_KEY, MYSQL_ROW, delete_from, of_bytes, of_list, of_text
 
 REASON_MAX = 255
 ANSWER_MAX = 1024
@@ -87,3 +87,16 @@ def end(rows: Iterable[tuple[TimerState, bytes, int]]) -> str:
     """Note timers that ended otherwise than delivered: (state, id, when)."""
     values = ",".join([f"('{s.value}',{of_bytes(i)},{at})" for s, i, at in sorted(rows)])
     return f"INSERT INTO endings (state, timer_id, ended_at_us) VALUES {values}"
+
+
+def lock_ends(state: TimerState, timer_ids: Iterable[bytes]) -> str:
+    """Those of the timers that ended so, locked."""
+    return (
+        f"SELECT timer_id FROM endings {FORCE_KEY} WHERE state = '{state}' AND timer_id IN ({of_list(timer_ids)})"
+        " ORDER BY timer_id FOR UPDATE"
+    )
+
+
+def unend(state: TimerState, timer_ids: Iterable[bytes]) -> str:
+    """Timers that ended so go on. Count: one each."""
+    return f"{delete_from('endings')} WHERE state = '{state}' AND timer_id IN ({of_list(timer_ids)})"

@@ -53,17 +53,9 @@ def put(rows: Iterable[tuple[bytes, QueueEntry]]) -> str:
     return f"INSERT INTO deferred_queue (destination, priority_rank, due_key) VALUES {values}"
 
 
-def lock(destination: bytes, entry: QueueEntry) -> str:
-    """One entry, locked; no row when it is not there."""
+def lock(destination: bytes, rank: int, due_keys: Iterable[bytes]) -> str:
+    """Those of these entries that are there, locked."""
     return (
         f"SELECT due_key FROM deferred_queue {FORCE_KEY} WHERE destination = {of_bytes(destination)}"
-        f" AND priority_rank = {entry.rank} AND due_key = {of_bytes(entry.due_key)} FOR UPDATE"
-    )
-
-
-def holding(entry: QueueEntry) -> str:
-    """The receiver that this entry waits for; no row when it waits for none."""
-    return (
-        f"SELECT destination FROM deferred_queue WHERE priority_rank = {entry.rank}"
-        f" AND due_key = {of_bytes(entry.due_key)}"
+        f" AND priority_rank = {rank} AND due_key IN ({of_list(due_keys)}) ORDER BY due_key FOR UPDATE"
     )

@@ -61,6 +61,14 @@ def take(rank: int, behind: bytes, horizon_us: int, limit: int) -> str:
     )
 
 
+def lock(rank: int, due_keys: Iterable[bytes]) -> str:
+    """Those of these entries that are there, locked. It waits for whoever claims them, and so knows for sure."""
+    return (
+        f"SELECT due_key FROM due_queue {FORCE_KEY} WHERE priority_rank = {rank}"
+        f" AND due_key IN ({of_list(due_keys)}) ORDER BY due_key FOR UPDATE"
+    )
+
+
 def remove(rank: int, due_keys: Iterable[bytes]) -> str:
     """Take entries of one priority out. Count: one per key that is there."""
     return f"{delete_from('due_queue')} WHERE priority_rank = {rank} AND due_key IN ({of_list(due_keys)})"

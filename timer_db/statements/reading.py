@@ -28,6 +28,15 @@ def by_ids(timer_ids: Iterable[bytes]) -> str:
     return f"SELECT {_SHOWN} FROM timers t {STATE_OF_TIMER} WHERE t.id IN ({of_list(timer_ids)})"
 
 
+def standing(timer_ids: Iterable[bytes]) -> str:
+    """Where timers stand: what of their places, states and last attempts tells what can be done with them."""
+    return (
+        "SELECT t.id, t.collection_id, t.priority, t.due_at_us, t.next_at_us, t.cancelled_at_us, t.attempts_made,"
+        f" q.due_key IS NOT NULL, d.destination, a.state, a.outcome FROM timers t {STATE_OF_TIMER}"
+        f" WHERE t.id IN ({of_list(timer_ids)})"
+    )
+
+
 def newest(before: bytes | None, limit: int) -> str:
     """Ids of timers in any state, newest first."""
     bound = f"WHERE id < {of_bytes(before)}" if before else ""

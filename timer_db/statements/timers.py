@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from timer_db.statements.literals import FORCE_KEY, MYSQL_ROW, of_bytes, of_list, of_value
 
@@ -11,6 +11,8 @@ _NEW = (
     " body, body_is_json, meta, labels, retry, timeout_ms, on_unknown, sealed_with,"
     " collection_id, route_id, schedule_id, on_failure_url"
 )
+COLUMNS = tuple(_NEW.split(", "))
+"""The same one by one."""
 _ALIKE_FROM_ROWS = 32
 """With fewer rows, the table that the list becomes costs more than the values that it spares."""
 
@@ -136,6 +138,60 @@ def retry(rows: Mapping[bytes, tuple[int, bool]]) -> str:
     )
 
 
-def cancel(timer_id: bytes, now_us: int) -> str:
-    """For a timer that was just taken out of the queue. Count: 1."""
-    return f"UPDATE timers SET cancelled_at_us = {now_us} WHERE id = {of_bytes(timer_id)}"
+def cancel(timer_ids: Iterable[bytes], now_us: int) -> str:
+    """For timers that were just taken out of the queue. Count: one per id."""
+    return f"UPDATE timers {FORCE_KEY} SET cancelled_at_us = {now_us} WHERE id IN ({of_list(timer_ids)})"
+
+
+def move_to(timer_ids: Iterable[bytes], at_us: int) -> str:
+    """Timers that are due at another time. Count: one per id."""
+    return (
+        f"UPDATE timers {FORCE_KEY} SET due_at_us = {at_us}, next_at_us = {at_us}"
+        f" WHERE id IN ({of_list(timer_ids)})"
+    )
+
+
+def move_by(timer_ids: Iterable[bytes], shift_us: int, now_us: int) -> str:
+    """Timers that are due and called so much later, or earlier, but not before now. Count: one per id."""
+    return (
+        f"UPDATE timers {FORCE_KEY} SET due_at_us = GREATEST(due_at_us + {shift_us}, {now_us}),"
+        f" next_at_us = GREATEST(next_at_us + {shift_us}, {now_us}) WHERE id IN ({of_list(timer_ids)})"
+    )
+
+
+def replay(timer_ids: Collection[bytes], doubtful: Iterable[bytes], now_us: int) -> str:
+    """Ended timers that are due again: the attempt that ended them is one that another follows, and their retry
+    policy begins anew. Those that may have arrived are named. Count: one per id."""
+    return (
+        f"UPDATE timers {FORCE_KEY} SET possible_duplicate = possible_duplicate OR id IN"
+        f" ({of_list(doubtful) or of_bytes(b'')}), attempts_before = attempts_made + 1,"
+        f" attempts_made = attempts_made + 1, due_at_us = {now_us}, next_at_us = {now_us}"
+        f" WHERE id IN ({of_list(timer_ids)})"
+    )
+
+
+def change(timer_id: bytes, values: Mapping[str, str | int | bytes | None]) -> str:
+    """Other values for these columns of one timer. Count: 1."""
+    assigned = ", ".join([f"{column} = {of_value(value)}" for column, value in values.items()])
+    return f"UPDATE timers SET {assigned} WHERE id = {of_bytes(timer_id)}"
+
+
+def asked(timer_id: bytes) -> str:
+    """What was asked for, as it stands: who has taken it out of the queue reads the last version."""
+    return f"SELECT {ASKED} FROM timers t WHERE t.id = {of_bytes(timer_id)}"
+
+
+def owners(timer_ids: Iterable[bytes]) -> str:
+    """How many of the timers belong to each collection and route: (collection, route, timers)."""
+    return (
+        f"SELECT collection_id, IFNULL(route_id, 0), COUNT(*) FROM timers WHERE id IN ({of_list(timer_ids)})"
+        " GROUP BY collection_id, IFNULL(route_id, 0)"
+    )
+
+
+def lock(timer_ids: Iterable[bytes]) -> str:
+    """Timers as they stand, locked: (id, name, priority, attempts that another followed, collection, route)."""
+    return (
+        f"SELECT id, name, priority, attempts_made, collection_id, IFNULL(route_id, 0) FROM timers {FORCE_KEY}"
+        f" WHERE id IN ({of_list(timer_ids)}) ORDER BY id FOR UPDATE"
+    )
