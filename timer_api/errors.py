@@ -29,8 +29,11 @@ from timer_db.domain.errors import (
     ContentUnreadable,
     DatabaseError,
     DatabaseUnavailable,
+    NameInUse,
     NameTaken,
     NotCancellable,
+    NotChangeable,
+    NotReplayable,
     RouteInUse,
     RouteNotFound,
     RouteUnreadable,
@@ -67,6 +70,8 @@ class Kind(Enum):
     method_not_allowed = _Facts(405, "This path does not have that method")
     request_timeout = _Facts(408, "The request did not arrive in time")
     not_cancellable = _Facts(409, "The timer cannot be cancelled any more")
+    not_changeable = _Facts(409, "The timer cannot be changed any more")
+    not_replayable = _Facts(409, "The timer cannot be replayed")
     name_taken = _Facts(409, "The name is in use")
     collection_in_use = _Facts(409, "The collection is in use")
     route_in_use = _Facts(409, "The route is in use")
@@ -216,6 +221,13 @@ def from_error(error: TimerError) -> Problem:
             return Problem(Kind.content_unreadable, str(error))
         case NotCancellable():
             return Problem(Kind.not_cancellable, str(error), timer_status=error.state.value)
+        case NotChangeable():
+            return Problem(Kind.not_changeable, str(error), timer_status=error.state.value)
+        case NotReplayable():
+            return Problem(Kind.not_replayable, str(error), timer_status=error.state.value)
+        case NameInUse():
+            wrong = FieldError("name", "another timer has it, which has not ended")
+            return Problem(Kind.name_taken, str(error), errors=[wrong], holder=str(error.holder))
         case NameTaken():
             wrong = FieldError("name", "a timer with this name and other content exists")
             return Problem(Kind.name_taken, str(error), errors=[wrong], holder=str(error.holder))

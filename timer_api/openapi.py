@@ -52,7 +52,10 @@ _PROBLEM_SCHEMA: dict[str, Any] = {
             "description": "Each field that is wrong; at most 20.",
         },
         "holder": {"type": "string", "format": "uuid", "description": "Who has the name (name-taken)."},
-        "timer_status": {"type": "string", "description": "Where the timer stands (not-cancellable)."},
+        "timer_status": {
+            "type": "string",
+            "description": "Where the timer stands (not-cancellable, not-changeable, not-replayable).",
+        },
         "index": {"type": "integer", "minimum": 0, "description": "Which timer of a batch, from 0."},
         "timer_id": {
             "type": "string",

@@ -12,9 +12,10 @@ import pytest
 from pydantic import TypeAdapter
 
 from timer_api.errors import Kind
+from timer_api.timers.answered import TimerShown
 from timer_api.timers.batch_work import CHUNK_TIMERS
 from timer_api.timers.examples import BATCHES, CREATES
-from timer_api.timers.schemas import BATCH_MAX, TimerShown
+from timer_api.timers.schemas import BATCH_MAX
 
 from .bad_fields import CASES, plus
 from .conftest import CountTimers

@@ -11,8 +11,8 @@ import httpx
 import pytest
 from pydantic import TypeAdapter
 
+from timer_api.timers.answered import TimerShown
 from timer_api.timers.examples import CREATES
-from timer_api.timers.schemas import TimerShown
 
 from .conftest import CountTimers
 

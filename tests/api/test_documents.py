@@ -17,7 +17,7 @@ from timer_api.errors import Kind
 from timer_api.events.routes import EventPageShown
 from timer_api.health import HealthShown
 from timer_api.routes.schemas import RoutePageShown, RouteShown, SecretShown
-from timer_api.timers.schemas import AttemptsShown, BatchShown, TimerPageShown, TimerShown
+from timer_api.timers.answered import AttemptsShown, BatchShown, TimerPageShown, TimerShown
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 

@@ -12,7 +12,7 @@ import pytest_asyncio
 from pydantic import TypeAdapter
 from sqlalchemy import text
 
-from timer_api.timers.schemas import AttemptsShown, TimerPageShown
+from timer_api.timers.answered import AttemptsShown, TimerPageShown
 from timer_db.engine import Pool, open_engine, parse_url
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")

@@ -11,13 +11,13 @@ from typing_extensions import TypedDict
 
 from timer_api.errors import FieldError, from_validation, invalid
 from timer_api.groups import CountsShown, Moment
+from timer_api.timers.answered import RetryShown
 from timer_api.timers.creation import policy_faults, policy_of
 from timer_api.timers.schemas import (
     STRICT,
     OnUnknownAsked,
     Priority,
     RetryAsked,
-    RetryShown,
     TimeoutSeconds,
 )
 from timer_db.domain.address_ranges import parse_range

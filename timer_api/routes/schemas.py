@@ -11,6 +11,7 @@ from typing_extensions import TypedDict
 
 from timer_api.errors import FieldError, from_validation, invalid
 from timer_api.groups import CountsShown, Moment
+from timer_api.timers.answered import RetryShown
 from timer_api.timers.creation import policy_faults, policy_of
 from timer_api.timers.schemas import (
     PATTERNS_IN_WORDS,
@@ -18,7 +19,6 @@ from timer_api.timers.schemas import (
     Headers,
     Method,
     RetryAsked,
-    RetryShown,
     TimeoutSeconds,
     Url,
 )

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from timer_api.errors import FieldError, from_validation, invalid
 from timer_api.timers import due
-from timer_api.timers.schemas import ASKED, PATTERNS_IN_WORDS, RetryAsked, TimerAsked
+from timer_api.timers.schemas import ASKED, PATTERNS_IN_WORDS, ChangeAsked, DueAsked, RetryAsked, TimerAsked
 from timer_api.timers.target import header_faults
 from timer_db.domain.backoff import DEFAULT_RETRY, RetryPolicy
 from timer_db.domain.collection import NO_DEFAULTS, Defaults
@@ -22,7 +22,7 @@ from timer_db.domain.states import OnUnknown, TimerState
 from timer_db.domain.timer import DEFAULT_TIMEOUT_SECONDS, Timer
 
 _DURATIONS = ("hours", "minutes", "seconds")
-_WHEN = frozenset({*_DURATIONS, "delay", "due_at"})
+WHEN = frozenset({*_DURATIONS, "delay", "due_at"})
 _RULED = frozenset({"timezone", "body_base64", "headers", "retry", "route"})
 """Fields with rules that pydantic does not know."""
 _FORMS = "exactly one of hours/minutes/seconds, delay and due_at says when it is due"
@@ -36,8 +36,8 @@ def check(document: dict[str, Any]) -> TimerAsked:
         faults = error.errors(include_url=False, include_input=False, include_context=False)
         raise from_validation(faults, patterns=PATTERNS_IN_WORDS) from None
     # Most creates end here: they say when in one word, and have none of the other fields.
-    if len(_WHEN & asked.keys()) != 1 or not _RULED.isdisjoint(asked) or "url" not in asked:
-        faults_between = [*_target_faults(asked), *_due_faults(asked), *_content_faults(asked)]
+    if len(WHEN & asked.keys()) != 1 or not _RULED.isdisjoint(asked) or "url" not in asked:
+        faults_between = [*_target_faults(asked), *due_faults(asked), *content_faults(asked)]
         if faults_between:
             raise invalid(faults_between)
     return asked
@@ -51,7 +51,7 @@ def build(
 
     Raises a 422 for a due time or a body that cannot be.
     """
-    due_at_us, as_given = _due(asked, now_us)
+    due_at_us, as_given = due_of(asked, now_us)
     body, body_is_json = _body(asked) if "body" in asked or "body_base64" in asked else (None, True)
     has_route = owner.route_id != 0
     # By position: see the note at `NewTimer`.
@@ -99,10 +99,11 @@ def _target_faults(asked: TimerAsked) -> Iterator[FieldError]:
             yield FieldError(name, "exactly one of url and route says where the call goes")
 
 
-def _due_faults(asked: TimerAsked) -> Iterator[FieldError]:
+def due_faults(asked: DueAsked, *, is_needed: bool = True) -> Iterator[FieldError]:
+    """What is wrong between the fields that say when a timer is due; nothing at all, unless that is needed."""
     parts = [name for name in _DURATIONS if name in asked]
     forms = parts[:1] + [name for name in ("delay", "due_at") if name in asked]
-    if not forms:
+    if not forms and is_needed:
         yield FieldError("due_at", f"nothing is given; {_FORMS}")
     elif len(forms) > 1:
         for name in [*parts, *(form for form in forms if form not in parts)]:
@@ -111,18 +112,19 @@ def _due_faults(asked: TimerAsked) -> Iterator[FieldError]:
         yield FieldError("timezone", "it goes with due_at only")
 
 
-def _content_faults(asked: TimerAsked) -> Iterator[FieldError]:
-    if asked.get("body") is not None and "body_base64" in asked:
+def content_faults(asked: TimerAsked | ChangeAsked) -> Iterator[FieldError]:
+    """What is wrong between and within the other fields."""
+    if asked.get("body") is not None and asked.get("body_base64") is not None:
         yield FieldError("body", "it cannot stand beside body_base64")
         yield FieldError("body_base64", "it cannot stand beside body")
-    if "headers" in asked:
-        yield from header_faults(asked["headers"])
-    if "retry" in asked:
-        yield from policy_faults(policy_of(asked["retry"]), "retry")
+    if headers := asked.get("headers"):
+        yield from header_faults(headers)
+    if retry := asked.get("retry"):
+        yield from policy_faults(policy_of(retry), "retry")
 
 
-def _due(asked: TimerAsked, now_us: int) -> tuple[int, str]:
-    """The due time in microseconds, and the same as the client gave it."""
+def due_of(asked: DueAsked, now_us: int) -> tuple[int, str]:
+    """The due time in microseconds, and the same as the client gave it. Raises a 422 for one that cannot be."""
     if "due_at" in asked:
         try:
             at_us = due.due_at_us(asked["due_at"], asked.get("timezone"))

@@ -86,6 +86,15 @@ def _text_us(text: str) -> int:
     return int(us.to_integral_value(ROUND_CEILING))
 
 
+def shift_us(value: object) -> int:
+    """`shift` as microseconds: a `delay` that may have a sign before it. ValueError says what is wrong."""
+    if isinstance(value, str) and value[:1] in ("+", "-"):
+        return delay_us(value[1:]) * (-1 if value[0] == "-" else 1)
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and value < 0:
+        return -delay_us(-value)
+    return delay_us(value)
+
+
 def due_at_us(text: str, zone_name: str | None) -> int:
     """`due_at` as microseconds since the epoch: RFC 3339 with an offset, or local time in the named zone.
 

@@ -72,6 +72,25 @@ BATCHES: dict[str, dict[str, Any]] = {
     },
 }
 
+CHANGES: dict[str, dict[str, Any]] = {
+    "later": {"summary": "Another time", "value": {"due_at": "2030-12-24T18:00:00", "timezone": "Europe/Berlin"}},
+    "content": {
+        "summary": "Another body and labels; its retry policy is the usual one again",
+        "value": {"body": {"order": 18}, "labels": {"env": "prod"}, "retry": None},
+    },
+}
+
+BULKS: dict[str, dict[str, Any]] = {
+    "ids": {"summary": "By their ids", "value": {"ids": [TIMER_ID, OTHER_ID]}},
+    "selector": {"summary": "By labels", "value": {"selector": "env=prod,zone in (a,b),!canary", "limit": 1000}},
+    "due": {"summary": "By time", "value": {"due_before": "2030-01-31T18:00:00+01:00", "collection": "default"}},
+}
+
+RESCHEDULES: dict[str, dict[str, Any]] = {
+    "shift": {"summary": "Each an hour later", "value": {"selector": "env=prod", "shift": "+1h"}},
+    "due": {"summary": "All at one time", "value": {"ids": [TIMER_ID], "due_at": "2030-01-31T18:00:00Z"}},
+}
+
 TIMER: dict[str, Any] = {
     "id": TIMER_ID,
     "time_left": 600,
@@ -117,6 +136,32 @@ ANSWERS: dict[str, object] = {
         "next_attempt_at": None,
         "ended_at": "2026-11-20T10:12:01.000000Z",
     },
+    "due timer": {
+        **TIMER,
+        "time_left": 0,
+        "due_at": "2026-11-20T10:12:01.000000Z",
+        "next_attempt_at": "2026-11-20T10:12:01.000000Z",
+    },
+    "replayed timer": {
+        **TIMER,
+        "time_left": 0,
+        "due_at": "2026-11-20T12:00:00.000000Z",
+        "attempts": 5,
+        "next_attempt_at": "2026-11-20T12:00:00.000000Z",
+    },
+    "bulk": {
+        "matched": 2,
+        "changed": 1,
+        "refused": [
+            {
+                "id": OTHER_ID,
+                "status": "firing",
+                "reason": f"timer {OTHER_ID} is firing; only a scheduled timer can be cancelled",
+            }
+        ],
+        "refused_count": 1,
+        "next_cursor": None,
+    },
     "page": {"timers": [TIMER], "next_cursor": "AAABmpLe"},
     "attempts": {
         "attempts": [
@@ -146,6 +191,22 @@ NOT_CANCELLABLE = Problem(
     Kind.not_cancellable,
     f"timer {TIMER_ID} is firing; only a scheduled timer can be cancelled",
     timer_status="firing",
+)
+NOT_CHANGEABLE = Problem(
+    Kind.not_changeable,
+    f"timer {TIMER_ID} is firing; only a scheduled timer can be changed",
+    timer_status="firing",
+)
+NOT_REPLAYABLE = Problem(
+    Kind.not_replayable,
+    f"timer {TIMER_ID} is scheduled; only a failed, unknown or delivered timer can be replayed",
+    timer_status="scheduled",
+)
+NAME_IN_USE = Problem(
+    Kind.name_taken,
+    f"the name 'invoice-17' of timer {TIMER_ID} belongs to timer {OTHER_ID}, which has not ended",
+    errors=[FieldError("name", "another timer has it, which has not ended")],
+    holder=OTHER_ID,
 )
 NAME_TAKEN = Problem(
     Kind.name_taken,

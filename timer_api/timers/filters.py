@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, with_config
+from typing_extensions import TypedDict
 
 from timer_api.api_keys.caller import Caller
 from timer_api.errors import FieldError, invalid
 from timer_api.timers import due
-from timer_api.timers.schemas import Name
+from timer_api.timers.schemas import STRICT, GroupName
 from timer_db.domain import selector as selectors
 from timer_db.domain.directory import Directory, Named
 from timer_db.domain.filter import Filter
@@ -20,10 +21,24 @@ from timer_db.operations.directory import DirectoryKeeper
 
 _UNKNOWN = "there is none of this name"
 
+_State = Annotated[TimerState, Field(strict=False, description="In this state.")]
+_Collection = Annotated[GroupName, Field(description="Of the collection with this name.")]
+_Route = Annotated[GroupName, Field(description="Of the route with this name.")]
+_Schedule = Annotated[GroupName, Field(description="Runs of the schedule with this name.")]
+_Selector = Annotated[
+    str,
+    Field(
+        max_length=selectors.CHARACTERS_MAX,
+        description="By labels, as Kubernetes selects: `env=prod,tier!=free,zone in (a,b),phase notin (x),canary,"
+        "!old`. Commas mean and; `!=` and `notin` also match timers without the label.",
+        examples=["env=prod,zone in (a,b),!canary"],
+        json_schema_extra={"format": "label-selector"},
+    ),
+]
+
 
 def _moment(description: str) -> Any:
     return Field(
-        None,
         max_length=due.DUE_AT_TEXT_MAX,
         description=description,
         examples=["2030-01-31T18:00:00+01:00"],
@@ -31,33 +46,46 @@ def _moment(description: str) -> Any:
     )
 
 
-class FilterAsked(BaseModel):
+_DueAfter = Annotated[
+    str,
+    _moment(
+        "Due then or later (RFC 3339 with an offset). A scheduled timer counts as due when it is called next."
+    ),
+]
+_DueBefore = Annotated[str, _moment("Due before that, in the same sense.")]
+
+
+@with_config(STRICT)
+class FilterAsked(TypedDict, total=False):
     """Which timers are meant: all conditions that are given must hold."""
+
+    status: _State
+    collection: _Collection
+    route: _Route
+    schedule: _Schedule
+    selector: _Selector
+    due_after: _DueAfter
+    due_before: _DueBefore
+
+
+class FilterQuery(BaseModel):
+    """The same in a query."""
 
     model_config = ConfigDict(extra="forbid")
 
-    status: TimerState | None = Field(None, description="In this state.")
-    collection: Name | None = Field(None, description="Of the collection with this name.")
-    route: Name | None = Field(None, description="Of the route with this name.")
-    schedule: Name | None = Field(None, description="Runs of the schedule with this name.")
-    selector: str | None = Field(
-        None,
-        max_length=selectors.CHARACTERS_MAX,
-        description="By labels, as Kubernetes selects: `env=prod,tier!=free,zone in (a,b),phase notin (x),canary,"
-        "!old`. Commas mean and; `!=` and `notin` also match timers without the label.",
-        examples=["env=prod,zone in (a,b),!canary"],
-        json_schema_extra={"format": "label-selector"},
-    )
-    due_after: str | None = _moment(
-        "Due then or later (RFC 3339 with an offset). A scheduled timer counts as due when it is called next."
-    )
-    due_before: str | None = _moment("Due before that, in the same sense.")
+    status: _State | None = None
+    collection: _Collection | None = None
+    route: _Route | None = None
+    schedule: _Schedule | None = None
+    selector: _Selector | None = None
+    due_after: _DueAfter | None = None
+    due_before: _DueBefore | None = None
 
     @property
-    def says_something(self) -> bool:
-        """Whether there is a condition at all; a selector without requirements is none."""
-        given = self.model_dump(exclude_none=True, include=set(FilterAsked.model_fields))
-        return bool({name for name, value in given.items() if name != "selector" or value.strip()})
+    def asked(self) -> FilterAsked:
+        """What is given."""
+        given = self.model_dump(exclude_none=True, include=set(FilterQuery.model_fields))
+        return cast(FilterAsked, given)
 
 
 async def filter_of(asked: FilterAsked, caller: Caller, keeper: DirectoryKeeper) -> Filter:
@@ -67,19 +95,19 @@ async def filter_of(asked: FilterAsked, caller: Caller, keeper: DirectoryKeeper)
     """
     directory = await _directory_for(asked, keeper)
     faults: list[FieldError] = []
-    collection = _known("collection", asked.collection, directory.collection_named, faults)
+    collection = _known("collection", asked.get("collection"), directory.collection_named, faults)
     if collection is not None and not caller.sees(collection.name):
         faults.append(FieldError("collection", _UNKNOWN))
-    route = _known("route", asked.route, directory.route_named, faults)
-    schedule = _known("schedule", asked.schedule, directory.schedule_named, faults)
+    route = _known("route", asked.get("route"), directory.route_named, faults)
+    schedule = _known("schedule", asked.get("schedule"), directory.schedule_named, faults)
     wanted = Filter(
-        states=None if asked.status is None else frozenset({asked.status}),
-        selector=_selector(asked.selector, faults),
+        states=frozenset({asked["status"]}) if "status" in asked else None,
+        selector=_selector(asked.get("selector", ""), faults),
         collection_ids=frozenset({collection.id}) if collection else visible_to(caller, directory),
         route_id=route.id if route else None,
         schedule_id=schedule.id if schedule else None,
-        due_from_us=_moment_us("due_after", asked.due_after, faults),
-        due_until_us=_moment_us("due_before", asked.due_before, faults),
+        due_from_us=_moment_us("due_after", asked.get("due_after"), faults),
+        due_until_us=_moment_us("due_before", asked.get("due_before"), faults),
     )
     if faults:
         raise invalid(faults)
@@ -97,9 +125,9 @@ async def _directory_for(asked: FilterAsked, keeper: DirectoryKeeper) -> Directo
     """One that was read after the last change, should a name be unknown to the one in hand."""
     known = keeper.current
     if (
-        (asked.collection is not None and not known.collection_named(asked.collection))
-        or (asked.route is not None and not known.route_named(asked.route))
-        or (asked.schedule is not None and not known.schedule_named(asked.schedule))
+        ("collection" in asked and not known.collection_named(asked["collection"]))
+        or ("route" in asked and not known.route_named(asked["route"]))
+        or ("schedule" in asked and not known.schedule_named(asked["schedule"]))
     ):
         await keeper.refresh()
     return keeper.current
@@ -114,9 +142,9 @@ def _known(
     return found
 
 
-def _selector(text: str | None, faults: list[FieldError]) -> Selector:
+def _selector(text: str, faults: list[FieldError]) -> Selector:
     try:
-        return selectors.parse(text or "")
+        return selectors.parse(text)
     except selectors.SelectorError as error:
         faults.append(FieldError("selector", str(error)))
         return selectors.EVERYTHING

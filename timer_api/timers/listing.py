@@ -13,7 +13,7 @@ from timer_api.api_keys.caller import caller_of
 from timer_api.errors import FieldError, invalid
 from timer_api.openapi import NO_BODY, UNAVAILABLE, answer, invalid_example, needs, problems
 from timer_api.service import Service
-from timer_api.timers.filters import FilterAsked, filter_of
+from timer_api.timers.filters import FilterQuery, filter_of
 from timer_api.timers.one import service_of
 from timer_api.timers.schemas import PAGE_DEFAULT, PAGE_MAX, Name
 from timer_db.domain import cursor as cursors
@@ -28,7 +28,7 @@ router = APIRouter(tags=["timers"])
 PATH = "/timers"
 
 
-class ListQuery(FilterAsked):
+class ListQuery(FilterQuery):
     """What `GET /timers` can be asked for."""
 
     name: Name | None = Field(
@@ -84,7 +84,7 @@ async def show_timers(request: Request, query: Annotated[ListQuery, Query()]) ->
     service = service_of(request)
     caller = caller_of(request)
     now_us = service.now_us()
-    wanted = await filter_of(query, caller, service.directory)
+    wanted = await filter_of(query.asked, caller, service.directory)
     page = await (_named(service, wanted, query) if query.name is not None else _page(service, wanted, query))
     directory = await service.directory.covering([timer.owner for timer in page.timers])
     shown = [represent(timer, now_us, directory) for timer in page.timers]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import Path, Request
 
 from timer_api.api_keys.caller import Caller
 from timer_api.errors import invalid
-from timer_api.openapi import REF, invalid_example
+from timer_api.openapi import invalid_example
 from timer_api.service import Service
 from timer_api.timers import examples
 from timer_db.domain.errors import TimerNotFound
@@ -32,12 +32,6 @@ TimerId = Annotated[
 ID_INVALID = invalid_example("timer_id", "it is no id: 32 hexadecimal digits in groups of 8-4-4-4-12")
 PATH = f"/timers/{examples.TIMER_ID}"
 """For examples of problems."""
-
-
-def body_of(model: str, shown: dict[str, Any]) -> dict[str, Any]:
-    """For a route's `openapi_extra`: the body that it takes, which it reads by itself."""
-    content = {"application/json": {"schema": {"$ref": REF.format(model=model)}, "examples": shown}}
-    return {"requestBody": {"required": True, "content": content}}
 
 
 def service_of(request: Request) -> Service:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from timer_api import groups
 from timer_api.answers import json_answer
 from timer_api.api_keys.caller import caller_of
 from timer_api.openapi import NO_BODY, REF, UNAVAILABLE, Parts, answer, invalid_example, needs, problems
-from timer_api.timers import batch, create, due, examples, listing, one, schemas
-from timer_api.timers.one import ID_INVALID, TimerId, body_of, check_visible, parsed, service_of, visible
+from timer_api.timers import answered, batch, bulk, changing, create, due, examples, listing, one, schemas
+from timer_api.timers.one import ID_INVALID, TimerId, check_visible, parsed, service_of, visible
 from timer_db.domain.api_key import Scope
 from timer_db.domain.errors import ContentUnreadable
 from timer_db.domain.representation import represent, rfc3339
@@ -18,16 +19,19 @@ from timer_db.operations.cancel import cancel
 from timer_db.operations.inspect import list_attempts
 
 router = APIRouter(tags=["timers"])
-router.include_router(listing.router)
+for part in (listing, bulk, changing):
+    router.include_router(part.router)
 
 DOCUMENTED = Parts(
     models={
         "TimerAsked": schemas.TimerAsked,
-        "TimerShown": schemas.TimerShown,
+        "ChangeAsked": schemas.ChangeAsked,
+        **bulk.MODELS,
+        "TimerShown": answered.TimerShown,
         "BatchAsked": schemas.BatchAsked,
-        "BatchShown": schemas.BatchShown,
-        "TimerPageShown": schemas.TimerPageShown,
-        "AttemptsShown": schemas.AttemptsShown,
+        "BatchShown": answered.BatchShown,
+        "TimerPageShown": answered.TimerPageShown,
+        "AttemptsShown": answered.AttemptsShown,
     },
     examples=examples.ANSWERS,
     refinements={
@@ -65,7 +69,7 @@ _AT_THE_FRONT_DOOR = RuntimeError("`app.FrontDoor` answers this call; the route 
     summary="Make a timer",
     operation_id="create_timer",
     status_code=201,
-    openapi_extra=needs(Scope.timers_write) | body_of("TimerAsked", examples.CREATES),
+    openapi_extra=needs(Scope.timers_write) | groups.body("TimerAsked", examples.CREATES),
     responses={
         201: answer(
             "The timer is stored, and will be called whatever crashes.",
@@ -108,7 +112,7 @@ async def create_timer() -> Response:
     summary="Make many timers",
     operation_id="create_timers",
     status_code=201,
-    openapi_extra=needs(Scope.timers_write) | body_of("BatchAsked", examples.BATCHES),
+    openapi_extra=needs(Scope.timers_write) | groups.body("BatchAsked", examples.BATCHES),
     responses={
         201: answer("Every timer is stored.", "BatchShown", "batch"),
         207: answer(

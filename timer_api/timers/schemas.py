@@ -6,7 +6,7 @@ Rules about one field are here, and stand in the OpenAPI document as well; rules
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NotRequired
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, ConfigDict, Field, PlainValidator, TypeAdapter, WithJsonSchema, with_config
 from typing_extensions import TypedDict
@@ -17,7 +17,7 @@ from timer_db.domain.backoff import DEFAULT_RETRY
 from timer_db.domain.labels import LABELS_MAX
 from timer_db.domain.names import GROUP_NAME_PATTERN, NAME_MAX, check_name
 from timer_db.domain.owner import DEFAULT_COLLECTION
-from timer_db.domain.states import OnUnknown, Outcome, TimerState
+from timer_db.domain.states import OnUnknown
 from timer_db.domain.timer import DEFAULT_TIMEOUT_SECONDS
 
 PRIORITY_MAX = 32_767
@@ -197,24 +197,48 @@ _DELAY_SCHEMA = {
 }
 
 
-@with_config(STRICT)
-class TimerAsked(TypedDict, total=False):
-    """A timer to make. Exactly one form of due time: hours, minutes and seconds; `delay`; or `due_at`."""
+Labels = Annotated[
+    dict[_LabelKey, _LabelValue],
+    Field(
+        max_length=LABELS_MAX,
+        description="Keys and values as Kubernetes has them.",
+        examples=[{"env": "prod"}],
+        json_schema_extra={"additionalProperties": False},
+    ),
+]
 
-    url: Annotated[
-        Url, Field(description="Absolute http or https. The call goes to `url/id`; a query stays behind the id.")
-    ]
-    route: Annotated[GroupName, Field(description="Instead of `url`: the name of a route, which has one.")]
-    collection: Annotated[
-        GroupName,
-        Field(
-            description="The name of a collection, which is there.",
-            json_schema_extra={"default": DEFAULT_COLLECTION},
-        ),
-    ]
-    on_failure_url: Annotated[
-        Url, Field(description="Called once, as it is, when the timer ends as failed or unknown.")
-    ]
+Body = Annotated[
+    Any,
+    Field(
+        description="A JSON value, sent as the call's body. Without one (or with null) the call carries "
+        "the timer's own representation.",
+        examples=[{"order": 17}],
+    ),
+]
+
+BodyBase64 = Annotated[
+    str,
+    Field(
+        description="Instead of `body`: bytes, in base64 (RFC 4648, 4).",
+        examples=["aGVsbG8="],
+        json_schema_extra={"contentEncoding": "base64", "pattern": _BASE64_PATTERN},
+    ),
+]
+
+Meta = Annotated[Any, Field(description="Any JSON: kept, returned, and part of the default body.")]
+AppendId = Annotated[bool, Field(description="False calls `url` as it is.", json_schema_extra={"default": True})]
+CallUrl = Annotated[
+    Url, Field(description="Absolute http or https. The call goes to `url/id`; a query stays behind the id.")
+]
+OnFailureUrl = Annotated[
+    Url, Field(description="Called once, as it is, when the timer ends as failed or unknown.")
+]
+
+
+@with_config(STRICT)
+class DueAsked(TypedDict, total=False):
+    """When a timer is due: one form of hours, minutes and seconds; `delay`; or `due_at`."""
+
     hours: Annotated[int, _whole(3600, "Hours")]
     minutes: Annotated[int, _whole(60, "Minutes")]
     seconds: Annotated[int, _whole(1, "Seconds")]
@@ -239,43 +263,53 @@ class TimerAsked(TypedDict, total=False):
             json_schema_extra={"format": "iana-time-zone"},
         ),
     ]
-    append_id: Annotated[
-        bool,
-        Field(description="False calls `url` as it is.", json_schema_extra={"default": True}),
+
+
+@with_config(STRICT)
+class TimerAsked(DueAsked, total=False):
+    """A timer to make. Exactly one form of due time: hours, minutes and seconds; `delay`; or `due_at`."""
+
+    url: CallUrl
+    route: Annotated[GroupName, Field(description="Instead of `url`: the name of a route, which has one.")]
+    collection: Annotated[
+        GroupName,
+        Field(
+            description="The name of a collection, which is there.",
+            json_schema_extra={"default": DEFAULT_COLLECTION},
+        ),
     ]
+    on_failure_url: OnFailureUrl
+    append_id: AppendId
     method: Method
     headers: Headers
-    body: Annotated[
-        Any,
-        Field(
-            description="A JSON value, sent as the call's body. Without one (or with null) the call carries "
-            "the timer's own representation.",
-            examples=[{"order": 17}],
-        ),
-    ]
-    body_base64: Annotated[
-        str,
-        Field(
-            description="Instead of `body`: bytes, in base64 (RFC 4648, 4).",
-            examples=["aGVsbG8="],
-            json_schema_extra={"contentEncoding": "base64", "pattern": _BASE64_PATTERN},
-        ),
-    ]
-    meta: Annotated[Any, Field(description="Any JSON: kept, returned, and part of the default body.")]
+    body: Body
+    body_base64: BodyBase64
+    meta: Meta
     name: Name
-    labels: Annotated[
-        dict[_LabelKey, _LabelValue],
-        Field(
-            max_length=LABELS_MAX,
-            description="Keys and values as Kubernetes has them.",
-            examples=[{"env": "prod"}],
-            json_schema_extra={"additionalProperties": False},
-        ),
-    ]
+    labels: Labels
     priority: Priority
     retry: RetryAsked
     timeout_seconds: TimeoutSeconds
     on_unknown: OnUnknownAsked
+
+
+@with_config(STRICT)
+class ChangeAsked(DueAsked, total=False):
+    """What of a timer is to be otherwise. What is null is as if it had never been given."""
+
+    url: CallUrl
+    append_id: AppendId | None
+    method: Method | None
+    headers: Headers | None
+    body: Body
+    body_base64: BodyBase64 | None
+    meta: Meta
+    labels: Labels | None
+    priority: Priority | None
+    retry: RetryAsked | None
+    timeout_seconds: TimeoutSeconds | None
+    on_unknown: OnUnknownAsked | None
+    on_failure_url: OnFailureUrl | None
 
 
 @with_config(STRICT)
@@ -286,6 +320,7 @@ class BatchAsked(TypedDict):
 
 
 ASKED: TypeAdapter[TimerAsked] = TypeAdapter(TimerAsked)
+CHANGE: TypeAdapter[ChangeAsked] = TypeAdapter(ChangeAsked)
 
 _GROUP_NAME_IN_WORDS = "it has letters, digits, '.', '_' and '-', and begins with a letter or a digit"
 PATTERNS_IN_WORDS = {
@@ -298,91 +333,3 @@ PATTERNS_IN_WORDS = {
     "labels [key]": labels.KEY_IN_WORDS,
 }
 """What a client hears instead of a regular expression, by field."""
-
-
-class RetryShown(TypedDict):
-    """The retry policy in force."""
-
-    max_attempts: int
-    initial_seconds: float
-    factor: float
-    max_seconds: float
-    jitter: float
-
-
-class TimerShown(TypedDict):
-    """A timer as it stands."""
-
-    id: Annotated[str, Field(json_schema_extra={"format": "uuid"})]
-    time_left: Annotated[int, Field(ge=0, description="Whole seconds until it is due, rounded up.")]
-    status: TimerState
-    due_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
-    created_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
-    collection: str
-    route: str | None
-    schedule: Annotated[str | None, Field(description="The schedule whose run it is.")]
-    name: str | None
-    url: Annotated[str | None, Field(description="Null when its route has it.")]
-    append_id: bool
-    method: Annotated[str | None, Field(description="Null when its route decides.")]
-    headers: dict[str, str]
-    body: Annotated[Any, Field(description="Null when the call carries the timer's own representation.")]
-    body_base64: NotRequired[str]
-    meta: Any
-    labels: dict[str, str]
-    priority: int
-    retry: Annotated[RetryShown | None, Field(description="Null when its route decides.")]
-    timeout_seconds: Annotated[float | None, Field(description="Null when its route decides.")]
-    on_unknown: OnUnknown
-    on_failure_url: str | None
-    attempts: Annotated[int, Field(ge=0, description="Attempts made so far.")]
-    next_attempt_at: Annotated[str | None, Field(description="When it is called next.")]
-    ended_at: str | None
-    unreadable: NotRequired[
-        Annotated[
-            str,
-            Field(description="Why headers, body and meta cannot be decrypted; absent when all is well."),
-        ]
-    ]
-
-
-class ProblemShown(TypedDict):
-    """Why a timer of a batch was not made."""
-
-    error: dict[str, Any]
-
-
-class BatchShown(TypedDict):
-    """What came of each timer of a batch, in its order."""
-
-    results: list[TimerShown | ProblemShown]
-
-
-class TimerPageShown(TypedDict):
-    """Some timers, and where the next ones are."""
-
-    timers: list[TimerShown]
-    next_cursor: Annotated[
-        str | None, Field(description="Give it as `cursor` for the next page; null at the end.")
-    ]
-
-
-class AttemptShown(TypedDict):
-    """One try to deliver."""
-
-    number: Annotated[int, Field(ge=1)]
-    outcome: Outcome
-    status: Annotated[TimerState, Field(description="The state of the timer that this attempt led to.")]
-    started_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
-    finished_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
-    latency_ms: float | None
-    http_status: int | None
-    controller: str | None
-    reason: Annotated[str, Field(description="Why it ended so, for people.")]
-    answer: Annotated[str, Field(description="The first bytes of the receiver's answer, as text.")]
-
-
-class AttemptsShown(TypedDict):
-    """Every attempt of a timer, first to last."""
-
-    attempts: list[AttemptShown]

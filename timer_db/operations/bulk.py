@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from uuid import UUID
 
 from timer_db import transactions
@@ -23,13 +24,21 @@ FIND_WORK_MAX = 40_000
 """So many timers are looked at for one call by a filter, whatever is found."""
 
 
+class Refused(NamedTuple):
+    """A timer that was not changed, its state (None: there is no such timer), and why."""
+
+    timer_id: bytes
+    state: TimerState | None
+    error: TimerError
+
+
 @dataclass(slots=True)
 class Done:
-    """What became of timers: those that were changed; why others were not, by their ids; and those that moved away
-    under the hand, and are looked at again."""
+    """What became of timers: those that were changed, those that were not, and those that moved away under the
+    hand, and are looked at again."""
 
     changed: list[bytes] = field(default_factory=list)
-    refused: list[tuple[bytes, TimerError]] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
     again: list[bytes] = field(default_factory=list)
     next: Place | None = None
     """Where a filter goes on; None: everything was found."""
@@ -44,8 +53,8 @@ async def for_one(shards: Shards, timer_id: UUID, verb: Verb) -> None:
     shard = shards.holding(timer_id)
     if shard is None:
         raise TimerNotFound(timer_id)
-    for _, error in (await _on(shard, [timer_id.bytes], verb, None)).refused:
-        raise error
+    for refused in (await _on(shard, [timer_id.bytes], verb, None)).refused:
+        raise refused.error
 
 
 async def for_ids(
@@ -62,7 +71,7 @@ async def for_ids(
     for shard in shards:
         await _add(done, shard, by_shard.pop(shard.number, []), verb, visible)
     for ids in by_shard.values():
-        done.refused += [(timer_id, TimerNotFound(UUID(bytes=timer_id))) for timer_id in ids]
+        done.refused += map(_not_found, ids)
     return done
 
 
@@ -94,7 +103,7 @@ async def _on(shard: Shard, ids: Sequence[bytes], verb: Verb, visible: Collectio
             seen = [timer for timer in found.values() if visible is None or timer.collection_id in visible]
             done = await verb(connection, seen) if seen else Done()
             missing = set(ids) - {timer.timer_id for timer in seen}
-            done.refused += [(timer_id, TimerNotFound(UUID(bytes=timer_id))) for timer_id in sorted(missing)]
+            done.refused += map(_not_found, sorted(missing))
             return done
 
         done = await transactions.run(shard.engine, work)
@@ -113,8 +122,13 @@ def in_state(
         if timer.state in states:
             fit.append(timer)
         else:
-            done.refused.append((timer.timer_id, error(UUID(bytes=timer.timer_id), timer.state)))
+            refusal = error(UUID(bytes=timer.timer_id), timer.state)
+            done.refused.append(Refused(timer.timer_id, timer.state, refusal))
     return fit
+
+
+def _not_found(timer_id: bytes) -> Refused:
+    return Refused(timer_id, None, TimerNotFound(UUID(bytes=timer_id)))
 
 
 def left(timers: Iterable[Standing], changed: Iterable[bytes]) -> list[bytes]:

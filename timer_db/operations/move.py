@@ -9,7 +9,7 @@ from uuid import UUID
 from timer_db.domain.errors import NotChangeable, TooFarAhead
 from timer_db.domain.states import TimerState
 from timer_db.domain.timer import Timer
-from timer_db.operations.bulk import Done, Verb, for_one, in_state, left
+from timer_db.operations.bulk import Done, Refused, Verb, for_one, in_state, left
 from timer_db.operations.inspect import get_timer
 from timer_db.operations.standing import Standing, take_out
 from timer_db.shards import Shards
@@ -49,8 +49,11 @@ def mover(move: Move) -> Verb:
         done = Done()
         waiting = in_state(found, {TimerState.scheduled}, NotChangeable, done)
         near = [timer for timer in waiting if not move.leads_too_far(timer)]
-        for timer_id in left(waiting, [timer.timer_id for timer in near]):
-            done.refused.append((timer_id, TooFarAhead(UUID(bytes=timer_id))))
+        done.refused += [
+            Refused(timer.timer_id, timer.state, TooFarAhead(UUID(bytes=timer.timer_id)))
+            for timer in waiting
+            if move.leads_too_far(timer)
+        ]
         taken = await take_out(connection, near)
         done.changed = [timer.timer_id for timer in taken]
         done.again = left(near, done.changed)

@@ -11,7 +11,7 @@ from timer_db.domain.errors import NameInUse, NotReplayable
 from timer_db.domain.queue_entry import entry_of
 from timer_db.domain.states import ENDED, Outcome, TimerState
 from timer_db.domain.timer import Timer
-from timer_db.operations.bulk import Done, for_one, in_state, left
+from timer_db.operations.bulk import Done, Refused, for_one, in_state, left
 from timer_db.operations.inspect import get_timer
 from timer_db.operations.standing import Standing, standing
 from timer_db.shards import Shards
@@ -128,7 +128,11 @@ async def _take_names_in(
                 await connection.write(*change, count=1)
             holder = first.timer_id
         done.refused += [
-            (timer.timer_id, NameInUse(UUID(bytes=timer.timer_id), name, UUID(bytes=holder)))
+            Refused(
+                timer.timer_id,
+                timer.standing.state,
+                NameInUse(UUID(bytes=timer.timer_id), name, UUID(bytes=holder)),
+            )
             for timer in some
             if timer.timer_id != holder
         ]
