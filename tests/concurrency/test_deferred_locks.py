@@ -69,11 +69,11 @@ async def test_a_cancel_waits_only_for_the_claim_of_its_timer(desk: Desk) -> Non
     places = await _fill(desk, 100)
     async with hand(desk) as claimer, hand(desk) as canceller:
         assert await _claim(claimer, SLOW, 50) == places[:50]
-        assert len(await canceller.rows(deferred.holding(places[49]))) == 1
-        assert len(await canceller.rows(deferred.lock(SLOW, places[50]))) == 1
-        assert await canceller.write(deferred.remove(SLOW, places[50].rank, [places[50].due_key])) == 1
+        held, free = places[49], places[50]
+        assert len(await canceller.rows(deferred.lock(SLOW, free.rank, [free.due_key]))) == 1
+        assert await canceller.write(deferred.remove(SLOW, free.rank, [free.due_key])) == 1
         with pytest.raises(Waits):
-            await canceller.rows(deferred.lock(SLOW, places[49]))
+            await canceller.rows(deferred.lock(SLOW, held.rank, [held.due_key]))
 
 
 async def test_nobody_gives_way(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from uuid import UUID
+from collections.abc import Iterable
 
 import pytest
 
@@ -12,9 +12,9 @@ from timer_db.domain.errors import NotCancellable, TimerNotFound
 from timer_db.domain.ids import new_id
 from timer_db.domain.states import Outcome, TimerState
 from timer_db.domain.timer import Timer
-from timer_db.encryption import Keyring
-from timer_db.operations import cancel as module
+from timer_db.operations import bulk
 from timer_db.operations.cancel import cancel
+from timer_db.operations.standing import Standing
 from timer_db.transactions import Connection
 
 
@@ -75,20 +75,21 @@ async def test_claimed_and_given_back_in_the_meantime(desk: Desk, monkeypatch: p
     """Between the look at it and the hand on it, the timer was away for a moment. It is cancelled all the same."""
     [timer] = await desk.add(new_timer())
     controller = await desk.join()
-    read, looks = module._read, 0
+    look, looks = bulk.standing, 0
 
-    async def disturbed(connection: Connection, timer_id: UUID, keyring: Keyring) -> Timer:
+    async def disturbed(connection: Connection, timer_ids: Iterable[bytes]) -> dict[bytes, Standing]:
         nonlocal looks
         looks += 1
         if looks == 2:
             await desk.give_back(controller, 1, entries_of([timer]), is_done=True)
-        found = await read(connection, timer_id, keyring)
+        found = await look(connection, timer_ids)
         if looks == 1:
             await desk.claim(controller, 1)
         return found
 
-    monkeypatch.setattr(module, "_read", disturbed)
+    monkeypatch.setattr(bulk, "standing", disturbed)
     assert (await cancel(desk.shards, timer.id)).state is TimerState.cancelled
+    assert looks == 2
     assert await desk.queued() == []
 
 

@@ -103,8 +103,18 @@ def test_entries_are_removed_by_a_whole_key_from_an_emptied_table(emptied: Plann
 
 
 def test_one_entry_is_locked_by_the_primary_key(filled: Planner) -> None:
-    step = _only(filled.explain(deferred.lock(BUSY, _entries(6000)[17])))
+    rank, due_key = _entries(6000)[17]
+    step = _only(filled.explain(deferred.lock(BUSY, rank, [due_key])))
     assert (step.access, step.key) == ("const", "PRIMARY")
+
+
+@pytest.mark.parametrize("count", [2, 50, BATCH_MAX])
+def test_many_entries_are_locked_by_a_whole_key(filled: Planner, count: int) -> None:
+    keys = [entry.due_key for entry in _entries(6000) if entry.rank == RANKS[0]][:count]
+    step = _only(filled.explain(deferred.lock(BUSY, RANKS[0], keys)))
+    assert (step.access, step.key, step.key_length) == ("range", "PRIMARY", FULL_KEY)
+    assert step.rows <= count
+    assert not step.sorts
 
 
 def test_receivers_are_found_by_hops(filled: Planner) -> None:
@@ -112,11 +122,3 @@ def test_receivers_are_found_by_hops(filled: Planner) -> None:
     assert "Using index for group-by" in step.extra
     assert (step.access, step.key, step.key_length) == ("range", "PRIMARY", KEY_BYTES)
     assert filled.count_reads(deferred.DESTINATIONS)[1] <= 10 * len(SIZES)
-
-
-def test_the_receiver_of_an_entry_is_looked_up(filled: Planner) -> None:
-    """By the other key, which is what that one is for."""
-    step = _only(filled.explain(deferred.holding(_entries(6000)[17])))
-    assert step.key == "ix_deferred_queue_priority_rank_due_key"
-    assert step.access == "ref"
-    assert step.rows <= 3

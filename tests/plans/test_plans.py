@@ -204,7 +204,7 @@ def test_outcomes_are_written_by_key(planner: Planner) -> None:
 
 
 def test_a_cancel_touches_one_row(planner: Planner) -> None:
-    step = _only(planner.explain(timers.cancel(WAITING_IDS[0], NOON_US)), "timers")
+    step = _only(planner.explain(timers.cancel(WAITING_IDS[:1], NOON_US)), "timers")
     assert (step.key, step.rows) == ("PRIMARY", 1)
 
 

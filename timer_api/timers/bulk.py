@@ -182,7 +182,7 @@ async def reschedule_timers(request: Request) -> Response:
         move = Move(by_us=asked["shift"], latest_us=now_us + due.US_MAX)
     else:
         move = Move(to_us=due_of(asked, now_us)[0])
-    return json_answer(await _do(request, asked, mover(move), _WAITING))
+    return json_answer(await _do(request, asked, mover(move), _WAITING, is_moving=True))
 
 
 @router.post(
@@ -239,7 +239,9 @@ def _move_faults(asked: RescheduleAsked) -> Iterator[FieldError]:
         yield from due_faults(asked)
 
 
-async def _do(request: Request, asked: BulkAsked, verb: Verb, usual: frozenset[TimerState]) -> dict[str, Any]:
+async def _do(
+    request: Request, asked: BulkAsked, verb: Verb, usual: frozenset[TimerState], *, is_moving: bool = False
+) -> dict[str, Any]:
     """The answer. Without a status, filters mean the `usual` states."""
     service, caller = service_of(request), caller_of(request)
     if "ids" in asked:
@@ -251,7 +253,8 @@ async def _do(request: Request, asked: BulkAsked, verb: Verb, usual: frozenset[T
         wanted = replace(wanted, states=usual)
     try:
         place = cursors.read(asked["cursor"], wanted) if "cursor" in asked else Place()
-        done = await for_filter(service.shards, wanted, place, asked.get("limit", TIMERS_MAX), verb)
+        limit = asked.get("limit", TIMERS_MAX)
+        done = await for_filter(service.shards, wanted, place, limit, verb, is_moving=is_moving)
     except ValueError as error:
         raise invalid([FieldError("cursor", str(error))]) from None
     return _shown(done, cursors.write(done.next, wanted) if done.next else None)

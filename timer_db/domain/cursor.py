@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from timer_db.domain.filter import DIGEST_BYTES, Filter
 
-UNDECIDED, BY_STATE = 255, 254
-"""In the place of a driver: it is chosen when a server is come to; no mark, but the states drive."""
+UNDECIDED, BY_STATE, BY_ID = 255, 254, 253
+"""In the place of a driver: it is chosen when a server is come to; no mark, but the states drive; or the ids of
+what waits and is in hand, whatever becomes of it meanwhile."""
 _HEAD = struct.Struct(f">B{DIGEST_BYTES}sHBB")
 _VERSION = 1
 CHARACTERS_MAX = 200

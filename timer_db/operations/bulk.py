@@ -75,9 +75,14 @@ async def for_ids(
     return done
 
 
-async def for_filter(shards: Shards, wanted: Filter, place: Place, limit: int, verb: Verb) -> Done:
-    """At most `limit` timers that are meant, behind a place. ValueError for a place that cannot be."""
-    found = await find(shards, wanted, place, limit, FIND_WORK_MAX)
+async def for_filter(
+    shards: Shards, wanted: Filter, place: Place, limit: int, verb: Verb, *, is_moving: bool = False
+) -> Done:
+    """At most `limit` timers that are meant, behind a place. ValueError for a place that cannot be.
+
+    A verb that moves timers in the queue must say so.
+    """
+    found = await find(shards, wanted, place, limit, FIND_WORK_MAX, by_id=is_moving)
     done = Done(next=found.next)
     for shard, ids in found.pages:
         await _add(done, shard, ids, verb, None)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from timer_db import transactions
-from timer_db.domain.cursor import BY_STATE, UNDECIDED, Place
+from timer_db.domain.cursor import BY_ID, BY_STATE, UNDECIDED, Place
 from timer_db.domain.filter import Filter
 from timer_db.domain.queue_entry import HEAD_KEY, QueueEntry, pack, time_bound, unpack
 from timer_db.domain.selector import EVERYTHING
@@ -30,6 +30,8 @@ _MARKS_PER_WORK = 4
 """To compare marks only, of so many timers, costs as much as to read one."""
 BEARING_MAX = 2000
 """So many in one step, where only marks are compared."""
+RANGE_MAX = 50_000
+"""So many timers that wait are looked through for each page when they are to be gone through by id."""
 _STEP_LEAST = 100
 """A step costs as much as so many timers, even when there are none."""
 _RANKS_MAX = 32
@@ -60,9 +62,14 @@ class Found:
     next: Place | None = None
 
 
-async def find(shards: Shards, wanted: Filter, place: Place, limit: int, work_max: int = WORK_MAX) -> Found:
-    """At most `limit` timers behind a place, of so many looked at. ValueError for a place that cannot be."""
-    walk = _Walk(shards, wanted, place)
+async def find(
+    shards: Shards, wanted: Filter, place: Place, limit: int, work_max: int = WORK_MAX, *, by_id: bool = False
+) -> Found:
+    """At most `limit` timers behind a place, of so many looked at. ValueError for a place that cannot be.
+
+    `by_id` is for those who move what they find, and must not meet it again further behind in the queue.
+    """
+    walk = _Walk(shards, wanted, place, by_id=by_id)
     found = Found()
     # Nobody bears a mark of a list that is empty.
     if not all(wanted.borne):
@@ -92,17 +99,19 @@ class _Step:
 class _Walk:
     """Goes through the servers, and on each of them through what is meant."""
 
-    def __init__(self, shards: Shards, wanted: Filter, place: Place) -> None:
+    def __init__(self, shards: Shards, wanted: Filter, place: Place, *, by_id: bool) -> None:
         self._shards = tuple(shards)
         self._wanted = wanted
+        self._by_id = by_id
         self._states = _states_of(wanted)
         self._check(place)
         self.place: Place | None = place
 
     def _check(self, place: Place) -> None:
         """A cursor may have been made up."""
-        is_by_state = place.driver == BY_STATE and place.leg < len(self._states)
+        is_by_state = place.driver == BY_STATE and place.leg < len(self._states) and not self._by_id
         is_by_mark = place.driver < len(self._wanted.borne) and place.leg == 0
+        is_by_mark = is_by_mark or (place.driver, place.leg, self._by_id) == (BY_ID, 0, True)
         length = 0
         if is_by_state or is_by_mark:
             is_entry = is_by_state and self._states[place.leg] is TimerState.scheduled
@@ -121,6 +130,10 @@ class _Walk:
             driver = place.driver
             if driver == UNDECIDED:
                 driver = await _rarest(connection, wanted, self._states)
+                if driver == BY_STATE and self._by_id:
+                    driver = BY_ID
+            if driver == BY_ID:
+                return driver, await _by_id(connection, wanted, place.behind, missing)
             if driver == BY_STATE:
                 size = missing if is_first else LIST_MAX
                 state = self._states[place.leg]
@@ -214,6 +227,20 @@ async def _in_state(
         step = _page_of(sorted(_split(packed, _ID_BYTES), reverse=True), size)
     # One that was delivered again has more than one delivery in the log.
     return replace(step, places=await _fitting(connection, list(dict.fromkeys(step.places)), rest))
+
+
+async def _by_id(connection: Connection, wanted: Filter, behind: bytes, size: int) -> _Step:
+    """Timers that wait or are in hand, newest first. When too many wait, all timers are gone through."""
+    look = _waiting_between if wanted.has_due_bounds else _waiting
+    waiting = (await look(connection, wanted, b"", RANGE_MAX)).places
+    if len(waiting) == RANGE_MAX:
+        step = await _in_state(connection, replace(wanted, states=None), None, behind, min(size, LIST_MAX))
+        return replace(step, places=await _fitting(connection, step.places, Filter(states=wanted.states)))
+    ids = {place[-_ID_BYTES:] for place in waiting}
+    found = sorted([timer_id for timer_id in ids if not behind or timer_id < behind], reverse=True)
+    in_hand = await _in_hand(connection, behind)
+    step = _page_of(sorted({*found, *in_hand}, reverse=True), size)
+    return replace(step, places=await _fitting(connection, step.places, wanted))
 
 
 def _page_of(places: Sequence[bytes], size: int) -> _Step:
