@@ -1,0 +1,266 @@
+"""The calls about timers."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any, Unpack
+
+from timer_client.answers import Attempt, Bulk, Status, Timer
+from timer_client.asked import NamedTimer, NewTimer, Rescheduled, TimerChanges, Which, document
+from timer_client.calls import C, Page, Pages, Request, Resource, call, json_bytes, pages_of, path, walk
+from timer_client.errors import ApiError, Conflict, api_error
+from timer_client.reading import read, reader
+
+BULK_MAX = 10_000
+"""Timers in one call, as the API has it."""
+BATCH_BYTES = 8 * 1024 * 1024
+"""Of one batch; the API takes 16 MiB unless it is told otherwise."""
+
+Shift = timedelta | float | str
+OnProgress = Callable[[Bulk], object]
+
+
+class Timers(Resource[C]):
+    """`client.timers`"""
+
+    @call
+    def create(self, *, idempotency_key: str | None = None, **timer: Unpack[NewTimer]) -> Request[Timer]:
+        """Make a timer. With the name of one that lives, and the same content, it is that one.
+
+        Each call has an `Idempotency-Key` of its own, so that a lost answer makes no second timer. Give one to be
+        safe beyond that, such as when your own process is restarted.
+        """
+        return Request(
+            method="POST",
+            path="/timers",
+            read=reader(Timer),
+            body=json_bytes(document(timer)),
+            headers={"Idempotency-Key": idempotency_key or str(uuid.uuid4())},
+        )
+
+    @walk
+    def create_many(
+        self, timers: Iterable[NewTimer], *, idempotency_key: str | None = None
+    ) -> Pages[Timer | ApiError]:
+        """Make any number of timers. Gives for each, in the same order, the timer, or the error that refuses it.
+
+        They are taken and sent as the results are asked for, up to 10,000 at a time: iterate to the end. With an
+        `idempotency_key`, the same timers can be sent again after a crash, and none is made twice.
+        """
+        key = idempotency_key or str(uuid.uuid4())
+        for number, body in enumerate(_batches(timers)):
+            yield Request(
+                method="POST",
+                path="/timers/batch",
+                read=_results,
+                body=body,
+                headers={"Idempotency-Key": f"{key}.{number}"},
+            )
+
+    @call
+    def get(self, timer_id: str) -> Request[Timer]:
+        """The timer as it stands."""
+        return _get(timer_id)
+
+    @walk
+    def list(
+        self,
+        *,
+        status: Status | None = None,
+        collection: str | None = None,
+        route: str | None = None,
+        schedule: str | None = None,
+        selector: str | None = None,
+        name: str | None = None,
+        due_after: datetime | str | None = None,
+        due_before: datetime | str | None = None,
+        page_size: int = 100,
+    ) -> Pages[Timer]:
+        """Those timers that every filter lets through. Pages are asked for as they are needed."""
+        return pages_of(
+            Timer,
+            "/timers",
+            "timers",
+            status=status,
+            collection=collection,
+            route=route,
+            schedule=schedule,
+            selector=selector,
+            name=name,
+            due_after=due_after,
+            due_before=due_before,
+            limit=page_size,
+        )
+
+    @call
+    def update(self, timer_id: str, **changes: Unpack[TimerChanges]) -> Request[Timer]:
+        """Change a timer that is still scheduled; Conflict otherwise."""
+        return Request(
+            method="PATCH",
+            path=path("timers", timer_id),
+            read=reader(Timer),
+            body=json_bytes(document(changes)),
+        )
+
+    @call
+    def cancel(self, timer_id: str) -> Generator[Request[Any], Any, Timer]:
+        """It will not be called any more. Conflict when it is being called or has ended."""
+        try:
+            return (yield from Request(method="DELETE", path=path("timers", timer_id), read=reader(Timer)))
+        except Conflict as conflict:
+            # An earlier try did it, and its answer was lost.
+            if conflict.tries > 1 and conflict.facts.get("timer_status") == "cancelled":
+                return (yield from _get(timer_id))
+            raise
+
+    @call
+    def fire(self, timer_id: str) -> Request[Timer]:
+        """It is due now. Conflict unless it is scheduled."""
+        return Request(
+            method="POST", path=path("timers", timer_id, "fire"), read=reader(Timer), is_repeatable=False
+        )
+
+    @call
+    def replay(self, timer_id: str) -> Request[Timer]:
+        """A timer that has failed, is unknown or was delivered is called again, now."""
+        return Request(
+            method="POST", path=path("timers", timer_id, "replay"), read=reader(Timer), is_repeatable=False
+        )
+
+    @call
+    def attempts(self, timer_id: str) -> Request[tuple[Attempt, ...]]:
+        """Every attempt to deliver it, first to last."""
+        return Request(method="GET", path=path("timers", timer_id, "attempts"), read=_attempts)
+
+    @call
+    def put(self, collection: str, name: str, /, **timer: Unpack[NamedTimer]) -> Request[Timer]:
+        """Make the timer with this name, or replace it. Conflict while it is being called."""
+        return Request(
+            method="PUT", path=_named(collection, name), read=reader(Timer), body=json_bytes(document(timer))
+        )
+
+    @call
+    def get_named(self, collection: str, name: str) -> Request[Timer]:
+        """The timer with this name."""
+        return Request(method="GET", path=_named(collection, name), read=reader(Timer))
+
+    @call
+    def cancel_named(self, collection: str, name: str) -> Request[Timer]:
+        """Cancel the timer with this name."""
+        return Request(method="DELETE", path=_named(collection, name), read=reader(Timer))
+
+    @call
+    def cancel_many(
+        self, *, on_progress: OnProgress | None = None, **which: Unpack[Which]
+    ) -> Generator[Request[Any], Any, Bulk]:
+        """Cancel all of these that are scheduled.
+
+        It takes as many calls as there are tens of thousands; `on_progress` gets the sum so far after each.
+        """
+        return (yield from _bulk("cancel", which, on_progress))
+
+    @call
+    def reschedule_many(
+        self, *, on_progress: OnProgress | None = None, shift: Shift | None = None, **asked: Unpack[Rescheduled]
+    ) -> Generator[Request[Any], Any, Bulk]:
+        """All of these that are scheduled become due then, or with `shift` by so much later or earlier."""
+        which, when = _parted(asked)
+        if shift is not None:
+            when["shift"] = shift.total_seconds() if isinstance(shift, timedelta) else shift
+        return (yield from _bulk("reschedule", which, on_progress, document(when), is_repeatable=shift is None))
+
+    @call
+    def replay_many(
+        self, *, on_progress: OnProgress | None = None, **which: Unpack[Which]
+    ) -> Generator[Request[Any], Any, Bulk]:
+        """Call all of these again that have failed, are unknown or were delivered."""
+        return (yield from _bulk("replay", which, on_progress, is_repeatable=False))
+
+
+def _get(timer_id: str) -> Request[Timer]:
+    return Request(method="GET", path=path("timers", timer_id), read=reader(Timer))
+
+
+def _named(collection: str, name: str) -> str:
+    return path("collections", collection, "timers", name)
+
+
+def _parted(asked: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Which timers, and what of them."""
+    which = {name: value for name, value in asked.items() if name in Which.__annotations__}
+    return which, {name: value for name, value in asked.items() if name not in which}
+
+
+def _bulk(
+    verb: str,
+    which: Mapping[str, Any],
+    on_progress: OnProgress | None,
+    change: Mapping[str, Any] | None = None,
+    *,
+    is_repeatable: bool = True,
+) -> Generator[Request[Any], Any, Bulk]:
+    """One call after the other until all of them were looked at; gives the sum."""
+
+    def request(part: Mapping[str, Any]) -> Request[Bulk]:
+        return Request(
+            method="POST",
+            path=path("timers", verb),
+            read=reader(Bulk),
+            body=json_bytes({**part, **(change or {})}),
+            is_repeatable=is_repeatable,
+        )
+
+    total = Bulk()
+    parts = _parts(which)
+    part = next(parts, None)
+    while part is not None:
+        total = total.plus((yield from request(part)))
+        if on_progress:
+            on_progress(total)
+        part = {**part, "cursor": total.next_cursor} if total.next_cursor else next(parts, None)
+    return total
+
+
+def _parts(which: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """So many ids as one call takes; filters are one part."""
+    if "ids" not in which:
+        yield which
+        return
+    ids = iter(which["ids"])
+    while some := tuple(islice(ids, BULK_MAX)):
+        yield {**which, "ids": some}
+
+
+def _attempts(answer: Any) -> tuple[Attempt, ...]:
+    return tuple(read(Attempt, each) for each in answer["attempts"])
+
+
+def _results(answer: Any) -> Page[Timer | ApiError]:
+    return Page([_result(each) for each in answer["results"]])
+
+
+def _result(each: Any) -> Timer | ApiError:
+    problem = each.get("error")
+    return read(Timer, each) if problem is None else api_error(problem["status"], problem)
+
+
+def _batches(timers: Iterable[NewTimer]) -> Iterator[bytes]:
+    """Bodies of POST /timers/batch, each as large as it may be."""
+    items: list[bytes] = []
+    size_bytes = 0
+    for timer in timers:
+        item = json_bytes(document(timer))
+        if items and (len(items) == BULK_MAX or size_bytes + len(item) > BATCH_BYTES):
+            yield _batch(items)
+            items, size_bytes = [], 0
+        items.append(item)
+        size_bytes += len(item) + 1
+    if items:
+        yield _batch(items)
+
+
+def _batch(items: list[bytes]) -> bytes:
+    return b'{"timers":[' + b",".join(items) + b"]}"
