@@ -7,7 +7,7 @@ WORKERS := 3
 
 install: .venv/installed
 
-.venv/installed: requirements.lock requirements-dev.lock pyproject.toml .cicd/install.sh
+.venv/installed: requirements.lock requirements-dev.lock pyproject.toml timer_client/pyproject.toml .cicd/install.sh
 	@PYTHON="$(PYTHON)" sh .cicd/install.sh
 	@touch $@
 
@@ -43,7 +43,7 @@ format: install
 # Renew the locks after a change of dependencies in pyproject.toml.
 lock:
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-find-links --no-emit-index-url --no-header pyproject.toml -o requirements.lock
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-find-links --no-emit-index-url --no-header --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-find-links --no-emit-index-url --no-header --group dev --all-extras -c requirements.lock pyproject.toml timer_client/pyproject.toml -o requirements-dev.lock
 
 clean:
 	rm -rf .venv .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache dist

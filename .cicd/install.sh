@@ -26,4 +26,4 @@ fi
 [ -x .venv/bin/python ] || "$python" -m venv .venv
 echo "install: locked dependencies into .venv"
 .venv/bin/python -m pip install --quiet --require-hashes -r requirements-dev.lock
-.venv/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
+.venv/bin/python -m pip install --quiet --no-deps --no-build-isolation -e . -e ./timer_client

@@ -12,6 +12,8 @@ from timer_client.reading import Shown
 Status = Literal["scheduled", "firing", "delivered", "failed", "unknown", "cancelled"]
 Outcome = Literal["delivered", "rejected", "not_sent", "unknown"]
 OnUnknown = Literal["resend", "hold", "fail"]
+Overlap = Literal["allow", "skip"]
+CatchUp = Literal["all", "last", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,18 +163,34 @@ class Schedule(Shown):
     name: str
     paused: bool
     cron: str | None = None
-    every: float | str | None = None
+    every: Any = None
+    """Seconds, or text such as "15m"."""
     timezone: str
     start_at: datetime | None = None
     end_at: datetime | None = None
     jitter_seconds: float
-    overlap: Literal["allow", "skip"]
-    catch_up: Literal["all", "last", "none"]
+    overlap: Overlap
+    catch_up: CatchUp
     timer: Mapping[str, Any]
     next_run_at: datetime | None = None
     last_run_at: datetime | None = None
     last_timer_id: str | None = None
     created_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runs(Shown):
+    """When a schedule runs."""
+
+    runs: tuple[datetime, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backfill(Shown):
+    """How many runs a call has made, and where the next one begins."""
+
+    made: int
+    next_from: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,7 +208,7 @@ class Event(Shown):
 class Controller(Shown):
     """A process that makes the calls."""
 
-    id: int | str
+    id: Any
     host: str
     pid: int
     version: str

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, TypedDict
+from typing import Any, Required, TypedDict
 
-from timer_client.answers import OnUnknown, Status
+from timer_client.answers import CatchUp, OnUnknown, Overlap, Status
 
 Due = timedelta | datetime | float | str
 _STARTS_WITH_DATE = re.compile(r"\d{4}-\d\d-\d\d")
@@ -100,6 +100,69 @@ class Which(TypedDict, total=False):
     status: Status
     due_after: datetime | str
     due_before: datetime | str
+
+
+class CollectionDefaults(TypedDict, total=False):
+    """How timers of a collection are, unless they say otherwise."""
+
+    retry: RetryPolicy
+    timeout_seconds: float
+    priority: int
+    on_unknown: OnUnknown
+
+
+class CollectionSettings(TypedDict, total=False):
+    """A collection."""
+
+    defaults: CollectionDefaults
+    retention_days: int | None
+    waiting_max: int | None
+    egress_allow: Sequence[str] | None
+
+
+class RouteSettings(TypedDict, total=False):
+    """A route."""
+
+    url: Required[str]
+    append_id: bool
+    method: str
+    headers: Mapping[str, str]
+    timeout_seconds: float
+    retry: RetryPolicy
+    calls_max: int | None
+    rate_per_second: float | None
+    burst: int | None
+    disable_after_seconds: int | None
+
+
+class TimerTemplate(TimerContent, total=False):
+    """What each run of a schedule does."""
+
+    collection: str
+
+
+class ScheduleSettings(TypedDict, total=False):
+    """A schedule: exactly one of `cron` and `every`."""
+
+    cron: str
+    every: timedelta | float | str
+    timezone: str
+    start_at: datetime | str
+    end_at: datetime | str
+    jitter_seconds: float
+    overlap: Overlap
+    catch_up: CatchUp
+    timer: Required[TimerTemplate]
+
+
+class NewApiKey(TypedDict, total=False):
+    """A key of the API."""
+
+    name: Required[str]
+    scopes: Required[Sequence[str]]
+    collections: Sequence[str]
+    rate_per_second: int
+    burst: int
 
 
 class Rescheduled(When, Which, total=False):

@@ -16,6 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import Enum, auto
 from types import MethodType
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 from urllib.parse import quote
@@ -29,6 +30,16 @@ T_co = TypeVar("T_co", covariant=True)
 S = TypeVar("S", bound=Shown)
 
 
+class Repeat(Enum):
+    """When a request may be sent again after a failure that may pass."""
+
+    always = auto()
+    """Two of it do no more than one."""
+    if_not_done = auto()
+    """Two may do more than one: only when the first was surely not done."""
+    never = auto()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request(Generic[T]):
     """One request, and how its answer is read. By itself it is a call of one step."""
@@ -40,8 +51,7 @@ class Request(Generic[T]):
     body: bytes | None = None
     """JSON."""
     headers: Mapping[str, str] = field(default_factory=dict)
-    is_repeatable: bool = True
-    """Whether two of it do no more than one; else it is sent again only when the first was surely not done."""
+    repeat: Repeat = Repeat.always
 
     def __iter__(self) -> Generator[Request[Any], Any, T]:
         answer: T = yield self
@@ -203,7 +213,7 @@ def json_bytes(document: object) -> bytes:
     return text.encode()
 
 
-def pages_of(kind: type[S], where: str, member: str, **filters: object) -> Pages[S]:
+def pages_of(kind: type[S], where: str, member: str, /, **filters: object) -> Pages[S]:
     """Every page of a list. The answers have the items in this member."""
     cursor: str | None = None
     while True:

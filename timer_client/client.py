@@ -11,6 +11,13 @@ from tenacity import AsyncRetrying, Retrying
 
 from timer_client.calls import AsyncCaller, C, Request, SyncCaller
 from timer_client.errors import ApiError, NotReached, UnexpectedAnswer, api_error
+from timer_client.resources.api_keys import ApiKeys
+from timer_client.resources.collections import Collections
+from timer_client.resources.controllers import Controllers
+from timer_client.resources.events import Events
+from timer_client.resources.health import Health
+from timer_client.resources.routes import Routes
+from timer_client.resources.schedules import Schedules
 from timer_client.resources.timers import Timers
 from timer_client.retries import Answer, Retries, retry_after_seconds
 
@@ -25,6 +32,13 @@ DEFAULT_RETRIES = Retries()
 class _Resources(Generic[C]):
     def __init__(self, caller: C) -> None:
         self.timers = Timers(caller)
+        self.collections = Collections(caller)
+        self.routes = Routes(caller)
+        self.schedules = Schedules(caller)
+        self.events = Events(caller)
+        self.controllers = Controllers(caller)
+        self.api_keys = ApiKeys(caller)
+        self.health = Health(caller)
 
 
 class Client(SyncCaller, _Resources[SyncCaller]):
@@ -58,7 +72,7 @@ class Client(SyncCaller, _Resources[SyncCaller]):
         self._http.close()
 
     def send(self, request: Request[T]) -> T:
-        retrying = Retrying(**self._retries.policy(request))
+        retrying = Retrying(**self._retries.policy(request.repeat))
         try:
             answer: Answer[T] = retrying(self._try, request)
         except ApiError as error:
@@ -101,7 +115,7 @@ class AsyncClient(AsyncCaller, _Resources[AsyncCaller]):
         await self._http.aclose()
 
     async def send(self, request: Request[T]) -> T:
-        retrying = AsyncRetrying(**self._retries.policy(request))
+        retrying = AsyncRetrying(**self._retries.policy(request.repeat))
         try:
             answer: Answer[T] = await retrying(self._try, request)
         except ApiError as error:

@@ -49,8 +49,8 @@ def _plan(kind: Any) -> Mapping[str, _Convert]:
 def _converter(hint: Any) -> _Convert:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
-        [some] = [each for each in arguments if each is not types.NoneType]
-        convert = _converter(some)
+        convert, *others = [_converter(each) for each in arguments if each is not types.NoneType]
+        assert not others, f"{hint} can be read in two ways"
         return lambda value: None if value is None else convert(value)
     if origin is tuple:
         each_item = _converter(arguments[0])

@@ -8,12 +8,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, assert_never
 
 import httpx
 from tenacity import RetryCallState, retry_if_exception, retry_if_result, stop_after_attempt
 
-from timer_client.calls import Request
+from timer_client.calls import Repeat
 from timer_client.errors import NotReached, TooMany, Unavailable
 
 T = TypeVar("T")
@@ -39,12 +39,12 @@ class Retries:
     initial_seconds: float = 0.25
     longest_seconds: float = 30
 
-    def policy(self, request: Request[Any]) -> dict[str, Any]:
+    def policy(self, repeat: Repeat) -> dict[str, Any]:
         """As tenacity wants it."""
         return {
             "stop": stop_after_attempt(self.tries_max),
             "wait": self._wait_seconds,
-            "retry": retry_if_exception(lambda error: _may_repeat(request, error))
+            "retry": retry_if_exception(lambda error: _may_repeat(repeat, error))
             | retry_if_result(lambda answer: answer.retry_after_seconds is not None),
             # The last outcome as it is, instead of an error of tenacity's.
             "retry_error_callback": _outcome,
@@ -74,16 +74,16 @@ def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
     return max(0.0, moment.timestamp() - time.time())
 
 
-def _may_repeat(request: Request[Any], error: BaseException) -> bool:
-    match error:
-        case TooMany():
-            return True
-        case NotReached():
-            return request.is_repeatable or isinstance(error.__cause__, _SURELY_NOT_SENT)
-        case Unavailable():
-            return request.is_repeatable
-        case _:
+def _may_repeat(repeat: Repeat, error: BaseException) -> bool:
+    match repeat:
+        case Repeat.always:
+            return isinstance(error, (NotReached, TooMany, Unavailable))
+        case Repeat.if_not_done:
+            return isinstance(error, TooMany) or isinstance(error.__cause__, _SURELY_NOT_SENT)
+        case Repeat.never:
             return False
+        case other:
+            assert_never(other)
 
 
 def _outcome(state: RetryCallState) -> Any:

@@ -6,11 +6,12 @@ import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from itertools import islice
+from types import MappingProxyType
 from typing import Any, Unpack
 
 from timer_client.answers import Attempt, Bulk, Status, Timer
 from timer_client.asked import NamedTimer, NewTimer, Rescheduled, TimerChanges, Which, document
-from timer_client.calls import C, Page, Pages, Request, Resource, call, json_bytes, pages_of, path, walk
+from timer_client.calls import C, Page, Pages, Repeat, Request, Resource, call, json_bytes, pages_of, path, walk
 from timer_client.errors import ApiError, Conflict, api_error
 from timer_client.reading import read, reader
 
@@ -120,14 +121,14 @@ class Timers(Resource[C]):
     def fire(self, timer_id: str) -> Request[Timer]:
         """It is due now. Conflict unless it is scheduled."""
         return Request(
-            method="POST", path=path("timers", timer_id, "fire"), read=reader(Timer), is_repeatable=False
+            method="POST", path=path("timers", timer_id, "fire"), read=reader(Timer), repeat=Repeat.if_not_done
         )
 
     @call
     def replay(self, timer_id: str) -> Request[Timer]:
         """A timer that has failed, is unknown or was delivered is called again, now."""
         return Request(
-            method="POST", path=path("timers", timer_id, "replay"), read=reader(Timer), is_repeatable=False
+            method="POST", path=path("timers", timer_id, "replay"), read=reader(Timer), repeat=Repeat.if_not_done
         )
 
     @call
@@ -170,14 +171,15 @@ class Timers(Resource[C]):
         which, when = _parted(asked)
         if shift is not None:
             when["shift"] = shift.total_seconds() if isinstance(shift, timedelta) else shift
-        return (yield from _bulk("reschedule", which, on_progress, document(when), is_repeatable=shift is None))
+        repeat = Repeat.always if shift is None else Repeat.if_not_done
+        return (yield from _bulk("reschedule", which, on_progress, document(when), repeat))
 
     @call
     def replay_many(
         self, *, on_progress: OnProgress | None = None, **which: Unpack[Which]
     ) -> Generator[Request[Any], Any, Bulk]:
         """Call all of these again that have failed, are unknown or were delivered."""
-        return (yield from _bulk("replay", which, on_progress, is_repeatable=False))
+        return (yield from _bulk("replay", which, on_progress, repeat=Repeat.if_not_done))
 
 
 def _get(timer_id: str) -> Request[Timer]:
@@ -198,9 +200,8 @@ def _bulk(
     verb: str,
     which: Mapping[str, Any],
     on_progress: OnProgress | None,
-    change: Mapping[str, Any] | None = None,
-    *,
-    is_repeatable: bool = True,
+    change: Mapping[str, Any] = MappingProxyType({}),
+    repeat: Repeat = Repeat.always,
 ) -> Generator[Request[Any], Any, Bulk]:
     """One call after the other until all of them were looked at; gives the sum."""
 
@@ -209,8 +210,8 @@ def _bulk(
             method="POST",
             path=path("timers", verb),
             read=reader(Bulk),
-            body=json_bytes({**part, **(change or {})}),
-            is_repeatable=is_repeatable,
+            body=json_bytes({**part, **change}),
+            repeat=repeat,
         )
 
     total = Bulk()

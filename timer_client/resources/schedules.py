@@ -1,0 +1,73 @@
+"""The calls about schedules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from datetime import datetime, timedelta
+from typing import Any, Unpack
+
+from timer_client.answers import Backfill, Runs, Schedule
+from timer_client.asked import ScheduleSettings, document
+from timer_client.calls import C, Repeat, Request, call, json_bytes, path, query
+from timer_client.reading import read, reader
+from timer_client.resources.named import Named
+
+
+class Schedules(Named[C, Schedule]):
+    """`client.schedules`"""
+
+    kind = Schedule
+    member = "schedules"
+
+    @call
+    def put(self, name: str, /, **settings: Unpack[ScheduleSettings]) -> Request[Schedule]:
+        """Make it, or replace its settings: what is left out is as by default."""
+        return self._put(name, _document(settings))
+
+    @call
+    def next_runs(self, name: str, *, count: int = 10) -> Request[tuple[datetime, ...]]:
+        """When it runs next."""
+        return Request(method="GET", path=path(self.member, name, "next"), read=_runs, query=query(count=count))
+
+    @call
+    def preview(self, **settings: Unpack[ScheduleSettings]) -> Request[tuple[datetime, ...]]:
+        """When such a schedule would run next. Nothing is stored."""
+        body = json_bytes(_document(settings))
+        return Request(method="POST", path=path(self.member, "next"), read=_runs, body=body)
+
+    @call
+    def backfill(
+        self, name: str, *, start: datetime, end: datetime, on_progress: Callable[[int], object] | None = None
+    ) -> Generator[Request[Any], Any, int]:
+        """Make the runs that it would have had from `start` to `end`; gives how many were made.
+
+        It takes as many calls as there are thousands; `on_progress` gets the sum so far after each.
+        """
+        made = 0
+        begin: datetime | None = start
+        while begin is not None:
+            answer = yield from Request(
+                method="POST",
+                path=path(self.member, name, "backfill"),
+                read=reader(Backfill),
+                body=json_bytes({"from": begin, "to": end}),
+                repeat=Repeat.if_not_done,
+            )
+            made += answer.made
+            begin = answer.next_from
+            if on_progress:
+                on_progress(made)
+        return made
+
+
+def _document(settings: ScheduleSettings) -> dict[str, Any]:
+    found: dict[str, Any] = {**settings}
+    if isinstance(every := found.get("every"), timedelta):
+        found["every"] = every.total_seconds()
+    if "timer" in found:
+        found["timer"] = document(found["timer"])
+    return found
+
+
+def _runs(answer: Any) -> tuple[datetime, ...]:
+    return read(Runs, answer).runs
