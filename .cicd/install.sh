@@ -26,4 +26,5 @@ fi
 [ -x .venv/bin/python ] || "$python" -m venv .venv
 echo "install: locked dependencies into .venv"
 .venv/bin/python -m pip install --quiet --require-hashes -r requirements-dev.lock
-.venv/bin/python -m pip install --quiet --no-deps --no-build-isolation -e . -e ./timer_client
+# A warning of setuptools about editable installs, which says nothing to whoever reads this.
+PYTHONWARNINGS=ignore .venv/bin/python -m pip install --quiet --no-deps --no-build-isolation -e . -e ./timer_client

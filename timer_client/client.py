@@ -169,8 +169,8 @@ def _read(request: Request[T], response: httpx.Response) -> Answer[T]:
         raise api_error(response.status_code, _problem(response), wait_seconds)
     try:
         value = request.read(response.json() if response.content else None)
-    except (LookupError, TypeError, ValueError) as error:
-        said = f"{request.method} {response.url} was answered with something that is not this API's"
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        said = f"{request.method} {response.url} was answered with something that is not this API's: {error}"
         raise UnexpectedAnswer(said) from error
     # A batch of which some could not be stored: with its key, it can be sent again as it is.
     return Answer(value, wait_seconds if response.status_code == httpx.codes.MULTI_STATUS else None)

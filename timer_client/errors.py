@@ -12,7 +12,7 @@ TimerClientError
 │   ├── TooMany             429: later, `retry_after_seconds` says when
 │   └── ServiceFault        5xx
 │       └── Unavailable     502, 503, 504: later; it may have been done nevertheless
-└── receive.ReceiveError
+└── ReceiveError            on the receivers' side
     ├── NotVerified         a call without a good signature
     └── UnderWay            a repeat of a call that is still at work
 """
@@ -103,6 +103,18 @@ class ServiceFault(ApiError):
 
 class Unavailable(ServiceFault):
     """Too busy, or out of reach of the database. The call may have been done nevertheless."""
+
+
+class ReceiveError(TimerClientError):
+    """A call that a receiver does not take."""
+
+
+class NotVerified(ReceiveError):
+    """It is not from your timers, or too old: answer 401."""
+
+
+class UnderWay(ReceiveError):
+    """It is a repeat of one that is still at work, and may fail yet: answer 503, and it comes again."""
 
 
 _KINDS: Mapping[int, type[ApiError]] = {

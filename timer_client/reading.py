@@ -10,8 +10,6 @@ from collections.abc import Callable, Hashable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
 
-from timer_client.errors import UnexpectedAnswer
-
 S = TypeVar("S", bound="Shown")
 _Convert = Callable[[Any], Any]
 
@@ -24,14 +22,14 @@ class Shown:
 
 
 def read(kind: type[S], document: Any) -> S:
-    """The document as such a dataclass. UnexpectedAnswer when it is none."""
+    """The document as such a dataclass. ValueError when it is none."""
     # For mypy, a class whose instances have a hash of their own has none.
     plan = _plan(cast(Hashable, kind))
     try:
         values = {name: convert(document[name]) for name, convert in plan.items() if name in document}
         return kind(raw=document, **values)
     except (TypeError, ValueError, AttributeError) as error:
-        raise UnexpectedAnswer(f"this is no {kind.__name__}: {error}") from error
+        raise ValueError(f"this is no {kind.__name__}: {error}") from error
 
 
 def reader(kind: type[S]) -> Callable[[Any], S]:
