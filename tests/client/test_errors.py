@@ -1,4 +1,4 @@
-"""What is no success is an error with everything that the answer tells, and settings that cannot be are refused."""
+"""What is no success is an error with everything that the answer tells; settings that cannot be are refused."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ async def test_health_is_one_look(client: Any, scripted: Scripted) -> None:
 def test_nobody_listens() -> None:
     with (
         Client(f"http://127.0.0.1:{free_port()}", retries=Retries(tries_max=2, initial_seconds=0)) as client,
-        pytest.raises(NotReached, match="127.0.0.1:.* did not answer"),
+        pytest.raises(NotReached, match="did not answer"),
     ):
         client.timers.replay(TIMER_ID)
 
