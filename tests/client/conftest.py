@@ -16,6 +16,8 @@ from tests.system import System
 from timer_client import AsyncClient, Client
 from timer_db.embedded import EmbeddedServer
 
+SECRET = "whsec_bmV2ZXIgdXNlIHRoaXMgb25lOiBtYWtlIHlvdXIgb3du"
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     keep_one_engine(config, items, Path(__file__).parent)
@@ -49,7 +51,7 @@ async def system(server: EmbeddedServer) -> AsyncIterator[System]:
     """An API, a controller and a receiver at work for the whole folder. The database fills up."""
     async with System(server, server.url) as made:
         await made.start_api()
-        await made.start_controller(poll_seconds=0.1)
+        await made.start_controller(poll_seconds=0.1, signing_secrets=SECRET)
         yield made
 
 

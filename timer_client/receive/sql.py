@@ -35,7 +35,9 @@ class SqlSeen:
         """Note it: True for a new one, False for a repeat. It is kept when you commit."""
         statement = _insert_unless_there(self._table, self._connection.dialect.name)
         values = {"webhook_id": webhook_id, "seen_at": int(time.time())}
-        return self._connection.execute(statement.values(values)).rowcount == 1
+        # Of an insert, SQLAlchemy keeps the count only when it is asked to.
+        counted = self._connection.execute(statement, values, execution_options={"preserve_rowcount": True})
+        return counted.rowcount == 1
 
     def forget(self, older_than: timedelta) -> int:
         """Delete what is older, and give how many that were: more time than that lies between no two attempts."""
