@@ -1,8 +1,16 @@
 """The Timer System from Python: two clients over HTTP, and in `timer_client.receive` the receivers' side."""
 
 from timer_client.answers import (
+    ApiKey,
     Attempt,
     Bulk,
+    Collection,
+    Controller,
+    Event,
+    Refused,
+    Route,
+    RouteSecret,
+    Schedule,
     Timer,
 )
 from timer_client.asked import NewTimer
@@ -26,18 +34,26 @@ from timer_client.retries import Retries
 
 __all__ = [
     "ApiError",
+    "ApiKey",
     "AsyncClient",
     "Attempt",
     "Bulk",
     "Client",
+    "Collection",
     "Conflict",
+    "Controller",
+    "Event",
     "FieldError",
     "Forbidden",
     "Invalid",
     "NewTimer",
     "NotFound",
     "NotReached",
+    "Refused",
     "Retries",
+    "Route",
+    "RouteSecret",
+    "Schedule",
     "ServiceFault",
     "Timer",
     "TimerClientError",
