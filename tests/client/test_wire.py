@@ -11,7 +11,9 @@ import pytest
 from tests.client.both import every, got
 from tests.client.scripted import Scripted
 from timer_api.timers.examples import ANSWERS, OTHER_ID, TIMER, TIMER_ID
+from timer_api.timers.schemas import BATCH_MAX
 from timer_client import ApiError, Bulk, Timer
+from timer_client.resources import timers as wire
 
 URL = "https://example.com/hook"
 HOUR = timezone(timedelta(hours=1))
@@ -69,23 +71,26 @@ async def test_a_create_sends_what_it_is_given_under_a_key_of_its_own(client: An
     assert keys[2] == "order-17"
 
 
-async def test_many_are_sent_in_batches_as_their_results_are_taken(client: Any, scripted: Scripted) -> None:
+async def test_many_are_sent_in_batches_as_their_results_are_taken(
+    client: Any, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert wire.BULK_MAX == BATCH_MAX
+    monkeypatch.setattr(wire, "BULK_MAX", 100)
     taken = 0
 
     def timers() -> Any:
         nonlocal taken
-        for taken in range(1, 20_002):
+        for taken in range(1, 202):
             yield {"url": URL, "seconds": taken}
 
-    for size in (10_000, 10_000, 1):
+    for size in (100, 100, 1):
         scripted.say(201, {"results": [TIMER] * size})
     results = client.timers.create_many(timers(), idempotency_key="night")
     await (anext(results) if hasattr(results, "__anext__") else got(next(results)))
-    assert taken == 10_001
-    assert len(await every(results)) == 20_000
-    sizes = [len(asked.json["timers"]) for asked in scripted.asked]
-    assert sizes == [10_000, 10_000, 1]
-    assert scripted.asked[1].json["timers"][0]["seconds"] == 10_001
+    assert taken == 101
+    assert len(await every(results)) == 200
+    assert [len(asked.json["timers"]) for asked in scripted.asked] == [100, 100, 1]
+    assert scripted.asked[1].json["timers"][0]["seconds"] == 101
     keys = [asked.headers["idempotency-key"] for asked in scripted.asked]
     assert keys == ["night.0", "night.1", "night.2"]
 
