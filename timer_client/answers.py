@@ -146,6 +146,8 @@ class Route(Shown):
     has_secret: bool
     counts: Mapping[Status, int]
     created_at: datetime
+    unreadable: str | None = None
+    """Why headers and secrets cannot be decrypted; None when all is well."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,18 +199,18 @@ class Backfill(Shown):
 class Event(Shown):
     """Something that a person may want to know, such as a route that was disabled."""
 
-    id: str
+    id: int
     at: datetime
     kind: str
     subject: str
-    detail: Any = None
+    detail: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Controller(Shown):
     """A process that makes the calls."""
 
-    id: Any
+    id: int
     host: str
     pid: int
     version: str

@@ -105,10 +105,10 @@ class Which(TypedDict, total=False):
 class CollectionDefaults(TypedDict, total=False):
     """How timers of a collection are, unless they say otherwise."""
 
-    retry: RetryPolicy
-    timeout_seconds: float
-    priority: int
-    on_unknown: OnUnknown
+    retry: RetryPolicy | None
+    timeout_seconds: float | None
+    priority: int | None
+    on_unknown: OnUnknown | None
 
 
 class CollectionSettings(TypedDict, total=False):

@@ -118,7 +118,7 @@ async def test_a_backfill_goes_on_to_the_end(client: Any, scripted: Scripted) ->
 
 
 async def test_what_has_happened_and_who_runs(client: Any, scripted: Scripted) -> None:
-    event = {"id": "7", "at": AT, "kind": "route.disabled", "subject": "routes/billing", "detail": "it failed"}
+    event = {"id": 7, "at": AT, "kind": "route.disabled", "subject": "routes/billing", "detail": "it failed"}
     controller = {
         "id": 3, "host": "vm", "pid": 4711, "version": "0.1.0", "joined_at": AT, "beat_at": AT,
         "claims_in_hand": 5, "shard": 0,
