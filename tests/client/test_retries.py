@@ -14,7 +14,7 @@ from tests.client.both import every, got
 from tests.client.scripted import Scripted
 from tests.system import free_port
 from timer_api.timers.examples import ANSWERS, NOT_CANCELLABLE, TIMER, TIMER_ID
-from timer_client import Client, Conflict, NotReached, Retries, ServiceFault, Timer, TooMany, Unavailable
+from timer_client import Client, Conflict, NotFound, NotReached, Retries, ServiceFault, Timer, TooMany, Unavailable
 from timer_client.retries import retry_after_seconds
 
 CREATE = {"url": "https://example.com", "minutes": 10}
@@ -113,6 +113,15 @@ async def test_a_cancel_whose_answer_was_lost_was_a_cancel(client: Any, scripted
     scripted.say(409, cancelled)
     with pytest.raises(Conflict):
         await got(client.timers.cancel(TIMER_ID))
+
+
+async def test_a_deletion_whose_answer_was_lost_was_one(client: Any, scripted: Scripted) -> None:
+    scripted.say(LOST)
+    scripted.say(404)
+    assert await got(client.routes.delete("billing")) is None
+    scripted.say(404)
+    with pytest.raises(NotFound):
+        await got(client.routes.delete("billing"))
 
 
 async def test_health_is_one_look(client: Any, scripted: Scripted) -> None:

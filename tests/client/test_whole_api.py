@@ -12,9 +12,13 @@ import pytest
 
 from timer_api.api_keys.schemas import ApiKeyAsked, ApiKeyShown
 from timer_api.app import create_app
+from timer_api.collections.schemas import CollectionAsked, CollectionShown, DefaultsAsked
+from timer_api.controllers.routes import ControllerShown
+from timer_api.events.routes import EventShown
+from timer_api.routes.schemas import RouteAsked, RouteShown, SecretShown
 from timer_api.settings import ApiSettings
 from timer_api.timers.schemas import AttemptShown, RetryAsked, RetryShown, TimerAsked, TimerShown
-from timer_client import ApiKey, Attempt, Timer, asked
+from timer_client import ApiKey, Attempt, Collection, Controller, Event, Route, RouteSecret, Timer, asked
 from timer_client.answers import Retry
 from timer_client.calls import Request, Resource, SyncCaller, call, walk
 from timer_client.client import _Resources
@@ -79,6 +83,11 @@ def test_every_call_of_the_api_is_one_of_the_client() -> None:
         (Retry, RetryShown),
         (Attempt, AttemptShown),
         (ApiKey, ApiKeyShown),
+        (Collection, CollectionShown),
+        (Route, RouteShown),
+        (RouteSecret, SecretShown),
+        (Event, EventShown),
+        (Controller, ControllerShown),
     ],
 )
 def test_what_is_shown_has_a_place(ours: Any, theirs: Any) -> None:
@@ -91,6 +100,9 @@ def test_what_is_shown_has_a_place(ours: Any, theirs: Any) -> None:
         (asked.NewTimer, TimerAsked, {"due"}),
         (asked.RetryPolicy, RetryAsked, set()),
         (asked.NewApiKey, ApiKeyAsked, set()),
+        (asked.CollectionSettings, CollectionAsked, set()),
+        (asked.CollectionDefaults, DefaultsAsked, set()),
+        (asked.RouteSettings, RouteAsked, set()),
     ],
 )
 def test_all_that_can_be_asked_for_can_be_said(ours: Any, theirs: Any, added: set[str]) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any, ClassVar, Generic, TypeVar
 
 from timer_client.calls import C, Pages, Request, Resource, call, json_bytes, pages_of, path, walk
+from timer_client.errors import NotFound
 from timer_client.reading import Shown, reader
 
 S = TypeVar("S", bound=Shown)
@@ -28,9 +30,14 @@ class Named(Resource[C], Generic[C, S]):
         return pages_of(self.kind, path(self.member), self.member, limit=page_size)
 
     @call
-    def delete(self, name: str) -> Request[None]:
+    def delete(self, name: str) -> Generator[Request[Any], Any, None]:
         """Delete it. Conflict while timers need it."""
-        return Request(method="DELETE", path=path(self.member, name), read=nothing)
+        try:
+            yield from Request(method="DELETE", path=path(self.member, name), read=nothing)
+        except NotFound as error:
+            # When it was sent again, an earlier try did it, and its answer was lost.
+            if error.tries == 1:
+                raise
 
     @call
     def pause(self, name: str) -> Request[S]:
