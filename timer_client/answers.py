@@ -86,7 +86,8 @@ class Refused(Shown):
     """A timer that a bulk call left as it was, and why."""
 
     id: str
-    status: Status
+    status: Status | None
+    """None when there is no such timer."""
     reason: str
 
 
