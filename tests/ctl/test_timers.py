@@ -1,0 +1,105 @@
+"""timerctl and the services: what a user does with timers."""
+
+from __future__ import annotations
+
+import json
+from uuid import uuid4
+
+import pytest
+
+from tests.system import System
+
+from .conftest import Run
+
+pytestmark = pytest.mark.asyncio(loop_scope="package")
+
+
+async def test_the_first_example(ctl: Run, system: System) -> None:
+    """Generate, create, list, get, watch, attempts."""
+    name = str(uuid4())
+    generated = await ctl(
+        "timer", "generate", f"--name={name}", "--due-in=1s", f"--hook-url={system.receiver.url}", "--priority", "1000",
+        "--hook-method=GET", "--label=env=prod", "--label=cluster=northwest",
+    )  # fmt: skip
+    created = await ctl("timer", "create", "-f", "-", "-o", "json", given=generated.out)
+    assert created.code == 0, created.err
+    [timer] = json.loads(created.out)
+    assert (timer["name"], timer["priority"], timer["labels"]["cluster"]) == (name, 1000, "northwest")
+    watched = await ctl("watch", timer["id"])
+    assert watched.code == 0
+    assert watched.out.splitlines()[0].startswith(f"{timer['id']} {name}: scheduled, due in")
+    assert watched.out.splitlines()[-1] == f"{timer['id']} {name}: delivered"
+    shown = await ctl("timer", "get", timer["id"])
+    assert "status: delivered" in shown.out
+    assert "env: prod" in shown.out
+    attempts = await ctl("timers", "attempts", timer["id"])
+    assert attempts.out.splitlines()[0].split() == [
+        "NUMBER", "OUTCOME", "HTTP", "STARTED", "AT", "MS", "THEN", "CONTROLLER", "REASON",
+    ]  # fmt: skip
+    assert attempts.out.splitlines()[1].split()[:3] == ["1", "delivered", "200"]
+    listed = await ctl("timer", "list", "-l", "env=prod,cluster in (northwest)", "-o", "yaml")
+    assert timer["id"] in listed.out
+    table = await ctl("timer", "list", "-l", "env=prod")
+    assert any(timer["id"] in line and "delivered" in line for line in table.out.splitlines())
+
+
+async def test_many_documents_of_which_one_is_refused(ctl: Run) -> None:
+    documents = (
+        "- {delay: 1h, url: https://example.com/a}\n- {delay: 1h}\n- {delay: 1h, url: https://example.com/c}\n"
+    )
+    done = await ctl("timer", "create", "-f", "-", given=documents)
+    assert done.code == 7
+    assert len(done.out.splitlines()) == 3
+    assert "standard input: line 2: 422" in done.err
+    assert "url: exactly one of url and route" in done.err
+    assert done.err.splitlines()[-1] == "timerctl: 1 of 3 were refused"
+
+
+async def test_timers_are_changed_moved_cancelled_and_repeated_in_bulk(ctl: Run, system: System) -> None:
+    label = f"run={uuid4().hex[:12]}"
+    documents = "".join(
+        f"---\n{{delay: 1h, url: '{system.receiver.url}', labels: {{run: {label[4:]}}}}}\n" for _ in range(5)
+    )
+    ids = [
+        timer["id"]
+        for timer in json.loads((await ctl("timer", "create", "-f", "-", "-o", "json", given=documents)).out)
+    ]
+    changed = await ctl("timer", "update", ids[0], "--set", "priority=7", "--due-in", "2h", "-o", "json")
+    assert json.loads(changed.out)["priority"] == 7
+    assert (await ctl("timer", "cancel", *ids[:2])).out == "2 cancelled, 0 left as they were\n"
+    moved = await ctl("timer", "reschedule", "-l", label, "--status", "scheduled", "--shift", "-3599s")
+    assert moved.out == "3 rescheduled, 0 left as they were\n", moved.err
+    for timer_id in ids[2:]:
+        assert (await ctl("watch", timer_id)).code == 0
+    assert (await ctl("timer", "replay", "-l", label, "--status", "delivered")).out.startswith("3 replayed")
+    fired = await ctl("timer", "fire", ids[0])
+    assert (fired.code, "409" in fired.err) == (4, True)
+    missing = await ctl("timer", "get", "019a9f2e-5c3d-7000-8a1b-2c3d4e5f6071")
+    assert (missing.code, missing.err.count("\n")) == (3, 1)
+
+
+async def test_a_watched_timer_that_fails(ctl: Run, system: System) -> None:
+    created = await ctl(
+        "timer", "create", "--set", "seconds=0", "--set", "url=http://127.0.0.1:1/", "--set", "retry={max_attempts: 1}",
+        "-o", "json",
+    )  # fmt: skip
+    watched = await ctl("timer", "watch", json.loads(created.out)[0]["id"])
+    assert watched.code == 1
+    assert "attempt 1: not_sent" in watched.out
+
+
+async def test_collections_routes_schedules_and_controllers(ctl: Run, system: System) -> None:
+    made = await ctl("collection", "put", "orders", "--set", "waiting_max=5", "--set", "defaults.priority=3")
+    assert "waiting_max: 5" in made.out, made.err
+    assert (await ctl("collections", "pause", "orders")).out.splitlines()[1].split()[:2] == ["orders", "yes"]
+    assert (await ctl("collection", "delete", "orders")).out == "deleted orders\n"
+    route = await ctl("route", "put", "billing", "--set", f"url={system.receiver.url}", "-o", "yaml")
+    again = await ctl("route", "get", "billing", "-o", "yaml")
+    assert route.out == again.out
+    assert (await ctl("route", "new-secret", "billing")).out.startswith("secret: whsec_")
+    preview = await ctl(
+        "schedule", "next", "--count", "2", "--set", "cron=0 9 * * 1-5", "--set", "timer={route: billing}"
+    )
+    assert len(preview.out.splitlines()) == 2, preview.err
+    assert (await ctl("controllers", "list", "-o", "json")).out.count('"host"') == 1
+    assert (await ctl("event", "list")).code == 0

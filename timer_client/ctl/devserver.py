@@ -1,0 +1,183 @@
+"""The local system of `timerctl dev`: a database whose clock can be moved, the services, and a receiver."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from timer_client.answers import Timer
+from timer_client.client import Client
+from timer_client.ctl.faketime import MovableClock
+from timer_client.ctl.faults import Fault
+
+CONTROL_PATH = "/timerctl-dev/advance"
+CALLED_SECONDS = 60.0
+"""How long an advance waits until everything that fell due was called."""
+_START_SECONDS = 180.0
+_LOOK_SECONDS = 0.1
+_BODY_SHOWN = 300
+Say = Callable[[str], None]
+
+
+def check_services() -> None:
+    """Fault unless the services are installed beside this."""
+    if find_spec("timer_local") is None:
+        raise Fault("the services are not installed here: timerctl dev runs where `make install` was run")
+
+
+class DevServer:
+    """Everything runs inside `with`. `advance` moves the clock."""
+
+    def __init__(self, folder: Path, port: int, receiver_port: int, clock: MovableClock, say: Say) -> None:
+        self._folder = folder
+        self._port = port
+        self._clock = clock
+        self._say = say
+        self._database: subprocess.Popen[str] | None = None
+        self._services: subprocess.Popen[str] | None = None
+        self._database_url = ""
+        self._moving = threading.Lock()
+        self._receiver = ThreadingHTTPServer(("127.0.0.1", receiver_port), self._handler())
+        self.url = f"http://127.0.0.1:{port}"
+        self.receiver_url = f"http://127.0.0.1:{self._receiver.server_port}"
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """The receiver first, the database last to go."""
+        threading.Thread(target=self._receiver.serve_forever, daemon=True).start()
+        try:
+            self._database = self._start(
+                ["timer_db", "embedded", "--data-dir", str(self._folder / "db")], self._clock.environment
+            )
+            self._database_url = _line_of(self._database, "ready: ", "the database")
+            self._start_services()
+            yield
+        finally:
+            for process in (self._services, self._database):
+                _stop(process)
+            self._receiver.shutdown()
+
+    def now(self) -> datetime:
+        """The system's time."""
+        return datetime.now(UTC) + timedelta(seconds=self._clock.ahead_seconds)
+
+    def advance(self, seconds: float) -> dict[str, Any]:
+        """Move the clock; gives what became of what fell due. The services are stopped in order meanwhile, so no
+        controller seems to have been silent for that long."""
+        with self._moving:
+            _stop(self._services)
+            self._clock.move(seconds)
+            self._start_services()
+            waiting = self._wait_until_called()
+        return {
+            "now": self.now().isoformat(timespec="seconds"),
+            "retrying": [{"id": timer.id, "attempts": timer.attempts} for timer in waiting],
+        }
+
+    def is_alive(self) -> bool:
+        """Whether the database and the services run."""
+        return (
+            all(p is not None and p.poll() is None for p in (self._database, self._services))
+            or self._moving.locked()
+        )
+
+    def _start(self, module: list[str], environment: dict[str, str]) -> subprocess.Popen[str]:
+        log = (self._folder / f"{module[0]}.log").open("a")
+        return subprocess.Popen(
+            [sys.executable, "-m", *module], env=environment, stdout=subprocess.PIPE, stderr=log, text=True,
+            start_new_session=True,
+        )  # fmt: skip
+
+    def _start_services(self) -> None:
+        environment = {
+            **os.environ, "TIMER_DB_URL": self._database_url, "TIMER_API_PORT": str(self._port),
+            "TIMER_API_HOST": "127.0.0.1", "TIMER_CONTROLLERS": "1",
+        }  # fmt: skip
+        self._services = self._start(["timer_local"], environment)
+        _line_of(self._services, "ready: ", f"the services (see {self._folder}/timer_local.log)")
+
+    def _wait_until_called(self) -> list[Timer]:
+        """Those that still wait for another attempt when everything else was called."""
+        ends_at = time.monotonic() + CALLED_SECONDS
+        with Client(self.url) as client:
+            while True:
+                due = list(client.timers.list(status="scheduled", due_before=self.now()))
+                retrying = [
+                    timer for timer in due if timer.attempts and (timer.next_attempt_at or self.now()) > self.now()
+                ]
+                firing = next(iter(client.timers.list(status="firing")), None)
+                if (len(due) == len(retrying) and firing is None) or time.monotonic() > ends_at:
+                    return due
+                time.sleep(_LOOK_SECONDS)
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *_: object) -> None:
+                """What arrives is told in words of ours."""
+
+            def __getattr__(self, name: str) -> Any:
+                # Every method that a timer may have.
+                if name.startswith("do_"):
+                    return self._take
+                raise AttributeError(name)
+
+            def _take(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                if self.path == CONTROL_PATH and self.command == "POST":
+                    self._answer(200, server.advance(float(json.loads(body)["seconds"])))
+                    return
+                shown = body[:_BODY_SHOWN].decode(errors="replace")
+                possible = " (possible duplicate)" if self.headers.get("Timer-Possible-Duplicate") else ""
+                server._say(
+                    f"{server.now():%Y-%m-%d %H:%M:%S} {self.command} {self.path}"
+                    f" attempt {self.headers.get('Timer-Attempt', '?')}{possible} {shown}"
+                )
+                self._answer(200, {})
+
+            def _answer(self, status: int, document: Any) -> None:
+                content = json.dumps(document).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+        return Handler
+
+
+def _line_of(process: subprocess.Popen[str], start: str, what: str) -> str:
+    """The rest of the first line that starts so. Fault when the program ends before, or takes too long."""
+    assert process.stdout is not None
+    alarm = threading.Timer(_START_SECONDS, process.terminate)
+    alarm.start()
+    try:
+        for line in process.stdout:
+            if line.startswith(start):
+                # What it says later goes nowhere, and must not stop it.
+                threading.Thread(target=process.stdout.read, daemon=True).start()
+                return line.removeprefix(start).strip()
+    finally:
+        alarm.cancel()
+    raise Fault(f"{what} did not start, exit code {process.wait()}")
+
+
+def _stop(process: subprocess.Popen[str] | None) -> None:
+    if process is not None and process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        process.wait()

@@ -1,0 +1,48 @@
+"""`timerctl event` and `controller`: what there is to look at."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Annotated
+
+import typer
+
+from timer_client.answers import Controller, Event
+from timer_client.ctl.common import Output, client_of
+from timer_client.ctl.output import Columns, Form, show_list
+
+events = typer.Typer(no_args_is_help=True, help="Events: what operators should know of.")
+controllers = typer.Typer(no_args_is_help=True, help="Controllers: the processes that make the calls.")
+
+_EVENTS = Columns[Event](
+    at=lambda e: e.at, kind=lambda e: e.kind, subject=lambda e: e.subject, detail=lambda e: e.detail
+)
+_CONTROLLERS = Columns[Controller](
+    id=lambda c: c.id,
+    host=lambda c: c.host,
+    pid=lambda c: c.pid,
+    version=lambda c: c.version,
+    joined_at=lambda c: c.joined_at,
+    beat_at=lambda c: c.beat_at,
+    in_hand=lambda c: c.claims_in_hand,
+    database=lambda c: c.shard,
+)
+
+
+@events.command("list")
+def list_events(
+    context: typer.Context,
+    kind: Annotated[str | None, typer.Option(help="Only of this kind, such as route.disabled.")] = None,
+    limit: Annotated[int, typer.Option(min=1)] = 100,
+    output: Output = Form.table,
+) -> None:
+    """List events, newest first."""
+    with client_of(context) as client:
+        show_list(islice(client.events.list(kind=kind), limit), _EVENTS, output, "no events")
+
+
+@controllers.command("list")
+def list_controllers(context: typer.Context, output: Output = Form.table) -> None:
+    """List the controllers that live."""
+    with client_of(context) as client:
+        show_list(client.controllers.list(), _CONTROLLERS, output, "no controller lives: nothing is called")
