@@ -22,7 +22,8 @@ def test_generate_writes_what_create_reads(alone: Alone) -> None:
     assert (done.code, done.err) == (0, "")
     assert done.out == (
         "name: a\ndelay: 10m\nurl: http://localhost:8081/foo/bar\nmethod: GET\nheaders:\n  X-Shop: berlin\n"
-        "body:\n  order: 17\nlabels:\n  env: prod\n  cluster: northwest\npriority: 1000\nretry:\n  max_attempts: 3\n"
+        "body:\n  order: 17\nlabels:\n  env: prod\n  cluster: northwest\npriority: 1000\n"
+        "retry:\n  max_attempts: 3\n"
     )
 
 

@@ -18,8 +18,8 @@ async def test_the_first_example(ctl: Run, system: System) -> None:
     """Generate, create, list, get, watch, attempts."""
     name = str(uuid4())
     generated = await ctl(
-        "timer", "generate", f"--name={name}", "--due-in=1s", f"--hook-url={system.receiver.url}", "--priority", "1000",
-        "--hook-method=GET", "--label=env=prod", "--label=cluster=northwest",
+        "timer", "generate", f"--name={name}", "--due-in=1s", f"--hook-url={system.receiver.url}",
+        "--priority", "1000", "--hook-method=GET", "--label=env=prod", "--label=cluster=northwest",
     )  # fmt: skip
     created = await ctl("timer", "create", "-f", "-", "-o", "json", given=generated.out)
     assert created.code == 0, created.err
@@ -80,8 +80,8 @@ async def test_timers_are_changed_moved_cancelled_and_repeated_in_bulk(ctl: Run,
 
 async def test_a_watched_timer_that_fails(ctl: Run, system: System) -> None:
     created = await ctl(
-        "timer", "create", "--set", "seconds=0", "--set", "url=http://127.0.0.1:1/", "--set", "retry={max_attempts: 1}",
-        "-o", "json",
+        "timer", "create", "--set", "seconds=0", "--set", "url=http://127.0.0.1:1/",
+        "--set", "retry={max_attempts: 1}", "-o", "json",
     )  # fmt: skip
     watched = await ctl("timer", "watch", json.loads(created.out)[0]["id"])
     assert watched.code == 1

@@ -61,7 +61,7 @@ class DevServer:
             self._database = self._start(
                 ["timer_db", "embedded", "--data-dir", str(self._folder / "db")], self._clock.environment
             )
-            self._database_url = _line_of(self._database, "ready: ", "the database")
+            self._database_url = self._line_of(self._database, "ready: ", "timer_db")
             self._start_services()
             yield
         finally:
@@ -94,11 +94,12 @@ class DevServer:
         )
 
     def _start(self, module: list[str], environment: dict[str, str]) -> subprocess.Popen[str]:
-        log = (self._folder / f"{module[0]}.log").open("a")
-        return subprocess.Popen(
-            [sys.executable, "-m", *module], env=environment, stdout=subprocess.PIPE, stderr=log, text=True,
-            start_new_session=True,
-        )  # fmt: skip
+        with self._log_of(module[0]).open("a") as log:
+            # In a session of its own, Ctrl-C reaches us alone, and we stop them in order.
+            return subprocess.Popen(
+                [sys.executable, "-m", *module], env=environment, stdout=subprocess.PIPE, stderr=log, text=True,
+                start_new_session=True,
+            )  # fmt: skip
 
     def _start_services(self) -> None:
         environment = {
@@ -106,7 +107,27 @@ class DevServer:
             "TIMER_API_HOST": "127.0.0.1", "TIMER_CONTROLLERS": "1",
         }  # fmt: skip
         self._services = self._start(["timer_local"], environment)
-        _line_of(self._services, "ready: ", f"the services (see {self._folder}/timer_local.log)")
+        self._line_of(self._services, "ready: ", "timer_local")
+
+    def _log_of(self, module: str) -> Path:
+        return self._folder / f"{module}.log"
+
+    def _line_of(self, process: subprocess.Popen[str], start: str, module: str) -> str:
+        """The rest of the first line that starts so. Fault when the program ends before, or takes too long."""
+        assert process.stdout is not None
+        alarm = threading.Timer(_START_SECONDS, process.terminate)
+        alarm.start()
+        try:
+            for line in process.stdout:
+                if line.startswith(start):
+                    # What it says later goes nowhere, and must not stop it.
+                    threading.Thread(target=process.stdout.read, daemon=True).start()
+                    return line.removeprefix(start).strip()
+        finally:
+            alarm.cancel()
+        process.wait()
+        said = self._log_of(module).read_text().strip().splitlines()
+        raise Fault(f"{module} did not start: {said[-1] if said else f'exit code {process.returncode}'}")
 
     def _wait_until_called(self) -> list[Timer]:
         """Those that still wait for another attempt when everything else was called."""
@@ -159,22 +180,6 @@ class DevServer:
                 self.wfile.write(content)
 
         return Handler
-
-
-def _line_of(process: subprocess.Popen[str], start: str, what: str) -> str:
-    """The rest of the first line that starts so. Fault when the program ends before, or takes too long."""
-    assert process.stdout is not None
-    alarm = threading.Timer(_START_SECONDS, process.terminate)
-    alarm.start()
-    try:
-        for line in process.stdout:
-            if line.startswith(start):
-                # What it says later goes nowhere, and must not stop it.
-                threading.Thread(target=process.stdout.read, daemon=True).start()
-                return line.removeprefix(start).strip()
-    finally:
-        alarm.cancel()
-    raise Fault(f"{what} did not start, exit code {process.wait()}")
 
 
 def _stop(process: subprocess.Popen[str] | None) -> None:

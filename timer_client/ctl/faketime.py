@@ -22,12 +22,12 @@ def find_library(cache: Path) -> Path:
             return found[0]
     cache.mkdir(parents=True, exist_ok=True)
     try:
-        # apt checks the package by the signatures of the distribution's lists.
-        subprocess.run(
-            ["apt-get", "download", "-qq", _PACKAGE], cwd=cache, check=True, capture_output=True, text=True
-        )
+        # apt checks the package by the signatures of the distribution's lists; root may fetch those first.
+        if os.geteuid() == 0:
+            _run(["apt-get", "update", "-qq"], cache)
+        _run(["apt-get", "download", "-qq", _PACKAGE], cache)
         for package in cache.glob("*.deb"):
-            subprocess.run(["dpkg", "-x", package, cache], check=True, capture_output=True, text=True)
+            _run(["dpkg", "-x", str(package), str(cache)], cache)
             package.unlink()
         return next(cache.glob(f"**/faketime/{_LIBRARY}"))
     except (OSError, subprocess.CalledProcessError, StopIteration) as error:
@@ -35,6 +35,10 @@ def find_library(cache: Path) -> Path:
         raise Fault(
             f"the clock cannot be moved without {_PACKAGE}: apt-get install {_PACKAGE} ({said.strip()[:200]})"
         ) from None
+
+
+def _run(command: list[str], folder: Path) -> None:
+    subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
 
 
 class MovableClock:
