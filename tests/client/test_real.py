@@ -41,7 +41,7 @@ async def test_a_timer_is_made_and_called(real: Any, system: System) -> None:
         ((datetime.now(UTC) + timedelta(hours=1)).replace(tzinfo=None), {"timezone": "UTC"}),
         ((datetime.now(UTC) + timedelta(hours=1)).isoformat(), {}),
     ],
-    ids=str,
+    ids=["timedelta", "seconds", "short", "iso", "moment", "local", "text"],
 )
 async def test_every_way_to_say_when_is_understood(real: Any, due: Any, options: dict[str, str]) -> None:
     timer = await got(real.timers.create(due=due, url=URL, **options))

@@ -17,7 +17,8 @@ from timer_api.controllers.routes import ControllerShown
 from timer_api.events.routes import EventShown
 from timer_api.routes.schemas import RouteAsked, RouteShown, SecretShown
 from timer_api.settings import ApiSettings
-from timer_api.timers.schemas import AttemptShown, RetryAsked, RetryShown, TimerAsked, TimerShown
+from timer_api.timers.answered import AttemptShown, RetryShown, TimerShown
+from timer_api.timers.schemas import RetryAsked, TimerAsked
 from timer_client import ApiKey, Attempt, Collection, Controller, Event, Route, RouteSecret, Timer, asked
 from timer_client.answers import Retry
 from timer_client.calls import Request, Resource, SyncCaller, call, walk

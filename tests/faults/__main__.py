@@ -46,6 +46,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--lease", type=float, default=LEASE_SECONDS, help="seconds; %(default)s")
     parser.add_argument("--json", type=Path, default=RESULTS, help="where the figures go; %(default)s")
     parser.add_argument("--keep", action="store_true", help="keep what that file has of faults not played now")
+    parser.add_argument("--note", help="what a reader of the page should know of this run")
     parser.add_argument("--docs", action="store_true", help=f"write {DOCS.relative_to(ROOT)} too")
     return parser.parse_args()
 
@@ -79,7 +80,8 @@ async def _run(options: argparse.Namespace) -> dict[str, Any]:
             _say(f"{fault.name} on {engine.kind}: {time.monotonic() - began:.0f} s, {said}")
     arguments = shlex.join(sys.argv[1:])
     return {
-        "command": f'make faults FAULTS="{arguments}"' if arguments else "make faults",
+        "commands": [f'make faults FAULTS="{arguments}"' if arguments else "make faults"],
+        "notes": [options.note] if options.note else [],
         "date": time.strftime("%Y-%m-%d"),
         "seed": seed,
         "lease_seconds": options.lease,
@@ -108,7 +110,11 @@ def main() -> int:
     report = asyncio.run(_run(options))
     played = report["runs"]
     if options.keep and options.json.exists():
-        report["runs"] = together(json.loads(options.json.read_text())["runs"], played)
+        before = json.loads(options.json.read_text())
+        report["runs"] = together(before["runs"], played)
+        for member in ("commands", "notes"):
+            report[member] = before[member] + report[member]
+        report["engines"] = before["engines"] | report["engines"]
     options.json.parent.mkdir(parents=True, exist_ok=True)
     options.json.write_text(json.dumps(report, indent=1))
     _say(f"\n{table(report['runs'])}\nfigures: {options.json}")

@@ -83,7 +83,8 @@ def page(report: dict[str, Any]) -> str:
     ]
     broken = [f"- {run['fault']} on {run['engine']}: {line}" for run in runs for line in run.get("broken", [])[:5]]
     return _TEMPLATE.read_text().format(
-        command=report["command"],
+        commands="\n".join(report["commands"]),
+        notes="\n\n".join(report["notes"]),
         seed=report["seed"],
         date=report["date"],
         machine=f"{machine['cores']} cores ({machine['model']}), {machine['memory_mb']:,} MB,"

@@ -22,7 +22,8 @@ def result(*violations: Broken, rescue_seconds: float = 4.25) -> Result:
 
 def report(*runs: dict[str, Any]) -> dict[str, Any]:
     return {
-        "command": "make faults",
+        "commands": ["make faults"],
+        "notes": ["It rained."],
         "date": "2026-01-02",
         "seed": "s",
         "lease_seconds": 5.0,

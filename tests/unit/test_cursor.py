@@ -27,7 +27,7 @@ FILTERS = [
 PLACES = [Place(), Place(4095, 3, 0, bytes(16)), Place(1, BY_STATE, 5, b"\xff" * 26)]
 
 
-@pytest.mark.parametrize("wanted", FILTERS, ids=str)
+@pytest.mark.parametrize("wanted", FILTERS, ids=range(len(FILTERS)))
 def test_a_cursor_goes_with_its_filter_only(wanted: Filter) -> None:
     for place in PLACES:
         cursor = cursors.write(place, wanted)
