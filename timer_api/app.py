@@ -20,6 +20,7 @@ from timer_api.errors import Kind, Problem
 from timer_api.events import routes as events
 from timer_api.json_body import ClientGone
 from timer_api.routes import routes
+from timer_api.schedules import routes as schedules
 from timer_api.served import Served
 from timer_api.service import OnFatal, Service
 from timer_api.settings import ApiSettings
@@ -38,7 +39,7 @@ in RFC 9457, with a `type` for programs and, where a field is wrong, its path.
 JSON is refused where readers could differ: keys given twice, numbers beyond 64 bits, the character NUL, whole
 numbers with a point, more than 64 levels."""
 
-_RESOURCES = (timers, collections, routes, events, controllers, api_keys, health)
+_RESOURCES = (timers, schedules, collections, routes, events, controllers, api_keys, health)
 _Handle = Callable[[Service, Caller, Scope, Receive, Send], Awaitable[None]]
 
 _SHORT_WAYS: dict[str, _Handle] = {create.PATH: create.handle, batch.PATH: batch.handle}
@@ -70,6 +71,7 @@ def create_app(
         redirect_slashes=False,
         openapi_tags=[
             {"name": "timers"},
+            {"name": "schedules"},
             {"name": "collections"},
             {"name": "routes"},
             {"name": "operation"},

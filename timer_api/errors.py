@@ -37,6 +37,8 @@ from timer_db.domain.errors import (
     RouteInUse,
     RouteNotFound,
     RouteUnreadable,
+    ScheduleNotFound,
+    ScheduleUnreadable,
     TimerError,
     TimerNotFound,
 )
@@ -67,6 +69,7 @@ class Kind(Enum):
     api_key_not_found = _Facts(404, "No such API key")
     collection_not_found = _Facts(404, "No such collection")
     route_not_found = _Facts(404, "No such route")
+    schedule_not_found = _Facts(404, "No such schedule")
     method_not_allowed = _Facts(405, "This path does not have that method")
     request_timeout = _Facts(408, "The request did not arrive in time")
     not_cancellable = _Facts(409, "The timer cannot be cancelled any more")
@@ -217,7 +220,9 @@ def from_error(error: TimerError) -> Problem:
             return Problem(Kind.route_not_found, str(error))
         case RouteInUse():
             return Problem(Kind.route_in_use, str(error))
-        case ContentUnreadable() | RouteUnreadable():
+        case ScheduleNotFound():
+            return Problem(Kind.schedule_not_found, str(error))
+        case ContentUnreadable() | RouteUnreadable() | ScheduleUnreadable():
             return Problem(Kind.content_unreadable, str(error))
         case NotCancellable():
             return Problem(Kind.not_cancellable, str(error), timer_status=error.state.value)

@@ -6,7 +6,8 @@ import asyncio
 import logging
 
 from timer_controller import session
-from timer_controller.loops import AWAY_SECONDS
+from timer_controller.loops import AWAY_SECONDS, Repeater
+from timer_controller.planner import Planner
 from timer_controller.sender.protocol import Sender
 from timer_controller.session import Session
 from timer_controller.settings import ControllerSettings
@@ -60,10 +61,15 @@ class Controller:
         try:
             if await self._unless_stopped(keeper.wait_until_ready()):
                 async with asyncio.TaskGroup() as group:
-                    reading = group.create_task(directory.run())
+                    planner = Planner(shards.home, directory, poll_seconds=settings.poll_seconds)
+                    planning = Repeater("plan", planner.run_once)
+                    beside = [group.create_task(part.run()) for part in (directory, planning)]
                     serving = [group.create_task(self._serve(shard, directory)) for shard in shards]
+                    await self._stop.wait()
+                    planning.stop()
                     await asyncio.gather(*serving)
-                    reading.cancel()
+                    for task in beside:
+                        task.cancel()
         finally:
             await self._sender.aclose()
             await shards.close()

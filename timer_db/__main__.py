@@ -19,7 +19,7 @@ from timer_db.embedded import EngineKind
 from timer_db.embedded.cli import install_engines, run_embedded
 from timer_db.engine import open_shards
 from timer_db.operations import doctor, restored
-from timer_db.operations.encryption import count_by_key, count_route_keys
+from timer_db.operations.encryption import count_by_key, count_route_keys, count_schedule_keys
 from timer_db.operations.recount import recount
 from timer_db.operations.watch import ConnectRetry, reach
 from timer_db.settings import DatabaseSettings
@@ -132,9 +132,10 @@ async def _encryption(shards: Shards) -> int:
             known = _known(key_id, shard)
             _say(f"database {shard.number}: {count} timers encrypted with the key {key_id}{known}")
         _say(f"database {shard.number}: {plain} timers not encrypted, {bare} without headers, body and meta")
-    for key_id, count in sorted((await count_route_keys(shards.home.engine)).items()):
-        used.add(key_id)
-        _say(f"{count} routes encrypted with the key {key_id}{_known(key_id, shards.home)}")
+    for what, counting in (("routes", count_route_keys), ("schedules", count_schedule_keys)):
+        for key_id, count in sorted((await counting(shards.home.engine)).items()):
+            used.add(key_id)
+            _say(f"{count} {what} encrypted with the key {key_id}{_known(key_id, shards.home)}")
     return 0 if all(key_id in shards.home.keyring for key_id in used) else 1
 
 

@@ -17,6 +17,7 @@ from timer_api.errors import Kind
 from timer_api.events.routes import EventPageShown
 from timer_api.health import HealthShown
 from timer_api.routes.schemas import RoutePageShown, RouteShown, SecretShown
+from timer_api.schedules.schemas import BackfillShown, RunsShown, SchedulePageShown, ScheduleShown
 from timer_api.timers.answered import AttemptsShown, BatchShown, TimerPageShown, TimerShown
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
@@ -33,6 +34,10 @@ MODELS: dict[str, Any] = {
     "RouteShown": RouteShown,
     "RoutePageShown": RoutePageShown,
     "SecretShown": SecretShown,
+    "ScheduleShown": ScheduleShown,
+    "SchedulePageShown": SchedulePageShown,
+    "RunsShown": RunsShown,
+    "BackfillShown": BackfillShown,
     "EventPageShown": EventPageShown,
     "ControllersShown": ControllersShown,
     "HealthShown": HealthShown,
@@ -87,6 +92,15 @@ async def test_it_names_every_call(client: httpx.AsyncClient) -> None:
         "POST /routes/{route}/resume",
         "POST /routes/{route}/secret",
         "DELETE /routes/{route}/secret",
+        "GET /schedules",
+        "GET /schedules/{schedule}",
+        "PUT /schedules/{schedule}",
+        "DELETE /schedules/{schedule}",
+        "POST /schedules/{schedule}/pause",
+        "POST /schedules/{schedule}/resume",
+        "GET /schedules/{schedule}/next",
+        "POST /schedules/{schedule}/backfill",
+        "POST /schedules/next",
         "GET /events",
         "GET /controllers",
         "POST /api-keys",

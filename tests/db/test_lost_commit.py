@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import pytest
 import pytest_asyncio
 
+from tests.db.clockwork import Clockwork, every
 from tests.db.desk import NOON_US, SECOND_US, Desk, entries_of, finished, new_timer, new_timers, retried
 from tests.db.proxy import CUTS, Proxy, When
 from tests.system import poll
@@ -25,6 +26,7 @@ from timer_db.operations.claim import adopt, release
 from timer_db.operations.finish import Written, finish
 from timer_db.operations.membership import beat
 from timer_db.operations.schedule import Scheduled, schedule
+from timer_db.operations.schedules import pause_schedule
 
 Result = TypeVar("Result")
 
@@ -253,3 +255,41 @@ async def test_a_broken_connection_is_not_used_again(line: Line) -> None:
             failures += 1
             assert failures <= 2
     await asyncio.gather(*(line.far.count("timers") for _ in range(2)))
+
+
+async def test_planning(line: Line, when: When) -> None:
+    """A planner that gets no answer looks again: every run is there once, and the schedule is behind the last."""
+    near, far = Clockwork(line.near), Clockwork(line.far)
+    await near.put(settings=every(5 * SECOND_US))
+    await line.break_at(when, b"INSERT INTO timers", far.plan())
+    assert await line.near.count("timers") == (6 if when is When.after else 0)
+    if when is When.late:
+        # What is locked is passed by; the first try is through before the second look.
+        assert (await far.plan()).runs == 0
+        line.proxy.release()
+        await line.proxy.server_is_done.wait()
+    elif when is When.before:
+        await line.near.rows("SELECT * FROM schedules FOR UPDATE")
+    await far.plan()
+    runs = await near.runs()
+    assert set((await near.moments()).values()) == {1}
+    assert (await near.get()).next_run_at_us == runs[-1].due_at_us + 5 * SECOND_US
+
+
+async def test_a_schedule_is_put(line: Line, when: When) -> None:
+    far = Clockwork(line.far)
+    await line.break_at(when, b"INSERT INTO schedules", far.put())
+    again = await line.repeat(when, far.put())
+    assert again == await Clockwork(line.near).get()
+    assert await line.near.count("schedules") == 1
+
+
+async def test_a_schedule_is_paused(line: Line, when: When) -> None:
+    near = Clockwork(line.near)
+    await near.put(settings=every(5 * SECOND_US))
+    await near.plan_all()
+    first = (await near.runs())[0].due_at_us
+    await line.break_at(when, b"UPDATE schedules", pause_schedule(line.far.shards, "s"))
+    paused = await line.repeat(when, pause_schedule(line.far.shards, "s"))
+    assert (paused.is_paused, paused.next_run_at_us) == (True, first)
+    assert await line.near.queued() == []

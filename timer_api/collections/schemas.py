@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 from timer_api.errors import FieldError, from_validation, invalid
 from timer_api.groups import CountsShown, Moment
 from timer_api.timers.answered import RetryShown
-from timer_api.timers.creation import policy_faults, policy_of
+from timer_api.timers.creation import policy_faults
 from timer_api.timers.schemas import (
     STRICT,
     OnUnknownAsked,
@@ -21,6 +21,7 @@ from timer_api.timers.schemas import (
     TimeoutSeconds,
 )
 from timer_db.domain.address_ranges import parse_range
+from timer_db.domain.asked_timer import policy_of
 from timer_db.domain.collection import Collection, CollectionSettings, Defaults
 from timer_db.domain.representation import rfc3339
 from timer_db.domain.states import OnUnknown

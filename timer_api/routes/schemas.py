@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 from timer_api.errors import FieldError, from_validation, invalid
 from timer_api.groups import CountsShown, Moment
 from timer_api.timers.answered import RetryShown
-from timer_api.timers.creation import policy_faults, policy_of
+from timer_api.timers.creation import policy_faults
 from timer_api.timers.schemas import (
     PATTERNS_IN_WORDS,
     STRICT,
@@ -23,6 +23,7 @@ from timer_api.timers.schemas import (
     Url,
 )
 from timer_api.timers.target import header_faults
+from timer_db.domain.asked_timer import policy_of
 from timer_db.domain.backoff import DEFAULT_RETRY
 from timer_db.domain.representation import rfc3339
 from timer_db.domain.route import Route, RouteSettings

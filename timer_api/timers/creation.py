@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
-import orjson
 from pydantic import ValidationError
 
 from timer_api.errors import FieldError, from_validation, invalid
 from timer_api.timers import due
-from timer_api.timers.schemas import ASKED, PATTERNS_IN_WORDS, ChangeAsked, DueAsked, RetryAsked, TimerAsked
+from timer_api.timers.schemas import ASKED, PATTERNS_IN_WORDS, ChangeAsked, DueAsked, RunAsked, TimerAsked
 from timer_api.timers.target import header_faults
-from timer_db.domain.backoff import DEFAULT_RETRY, RetryPolicy
+from timer_db.domain.asked_timer import policy_of, timer_of
+from timer_db.domain.backoff import RetryPolicy
 from timer_db.domain.collection import NO_DEFAULTS, Defaults
 from timer_db.domain.owner import BY_DEFAULT, Owner
-from timer_db.domain.states import OnUnknown, TimerState
-from timer_db.domain.timer import DEFAULT_TIMEOUT_SECONDS, Timer
+from timer_db.domain.timer import Timer
 
 _DURATIONS = ("hours", "minutes", "seconds")
 WHEN = frozenset({*_DURATIONS, "delay", "due_at"})
 _RULED = frozenset({"timezone", "body_base64", "headers", "retry", "route"})
 """Fields with rules that pydantic does not know."""
+NO_BASE64 = FieldError("body_base64", "it is no base64: A-Z, a-z, 0-9, + and /, padded with =")
 _FORMS = "exactly one of hours/minutes/seconds, delay and due_at says when it is due"
 
 
@@ -37,7 +35,7 @@ def check(document: dict[str, Any]) -> TimerAsked:
         raise from_validation(faults, patterns=PATTERNS_IN_WORDS) from None
     # Most creates end here: they say when in one word, and have none of the other fields.
     if len(WHEN & asked.keys()) != 1 or not _RULED.isdisjoint(asked) or "url" not in asked:
-        faults_between = [*_target_faults(asked), *due_faults(asked), *content_faults(asked)]
+        faults_between = [*target_faults(asked), *due_faults(asked), *content_faults(asked)]
         if faults_between:
             raise invalid(faults_between)
     return asked
@@ -52,48 +50,14 @@ def build(
     Raises a 422 for a due time or a body that cannot be.
     """
     due_at_us, as_given = due_of(asked, now_us)
-    body, body_is_json = _body(asked) if "body" in asked or "body_base64" in asked else (None, True)
-    has_route = owner.route_id != 0
-    # By position: see the note at `NewTimer`.
-    return Timer(
-        timer_id,
-        due_at_us,
-        now_us,
-        asked.get("url"),
-        asked.get("method", None if has_route else "POST"),
-        asked.get("headers") or {},
-        body,
-        body_is_json,
-        asked.get("meta"),
-        asked.get("name"),
-        asked.get("labels") or {},
-        asked.get("priority", defaults.priority or 0),
-        asked.get("append_id", True),
-        _retry(asked, has_route, defaults.retry or DEFAULT_RETRY),
-        _timeout_seconds(asked, has_route, defaults.timeout_seconds or DEFAULT_TIMEOUT_SECONDS),
-        asked.get("on_unknown", defaults.on_unknown or OnUnknown.resend),
-        owner,
-        asked.get("on_failure_url"),
-        as_given,
-        TimerState.scheduled,
-        0,
-        due_at_us,
-    )
+    try:
+        return timer_of(asked, timer_id, due_at_us, now_us, owner, defaults, as_given)
+    except ValueError:
+        raise invalid([NO_BASE64]) from None
 
 
-def _retry(asked: TimerAsked, has_route: bool, usual: RetryPolicy) -> RetryPolicy | None:
-    if "retry" in asked:
-        return policy_of(asked["retry"], usual)
-    return None if has_route else usual
-
-
-def _timeout_seconds(asked: TimerAsked, has_route: bool, usual: float) -> float | None:
-    if "timeout_seconds" in asked:
-        return round(asked["timeout_seconds"], 3)  # it is stored in milliseconds
-    return None if has_route else usual
-
-
-def _target_faults(asked: TimerAsked) -> Iterator[FieldError]:
+def target_faults(asked: RunAsked) -> Iterator[FieldError]:
+    """What is wrong with the fields that say where the call goes."""
     if ("url" in asked) == ("route" in asked):
         for name in ("url", "route") if "url" in asked else ("url",):
             yield FieldError(name, "exactly one of url and route says where the call goes")
@@ -112,7 +76,7 @@ def due_faults(asked: DueAsked, *, is_needed: bool = True) -> Iterator[FieldErro
         yield FieldError("timezone", "it goes with due_at only")
 
 
-def content_faults(asked: TimerAsked | ChangeAsked) -> Iterator[FieldError]:
+def content_faults(asked: RunAsked | ChangeAsked) -> Iterator[FieldError]:
     """What is wrong between and within the other fields."""
     if asked.get("body") is not None and asked.get("body_base64") is not None:
         yield FieldError("body", "it cannot stand beside body_base64")
@@ -144,29 +108,6 @@ def due_of(asked: DueAsked, now_us: int) -> tuple[int, str]:
             raise invalid([FieldError(name, "together they are more than 100 years") for name in given])
         delay_us = seconds * 1_000_000
     return now_us + delay_us, f"delay={delay_us}"
-
-
-def _body(asked: TimerAsked) -> tuple[bytes | None, bool]:
-    if asked.get("body") is not None:
-        return orjson.dumps(asked["body"]), True
-    if "body_base64" not in asked:
-        return None, True
-    try:
-        return base64.b64decode(asked["body_base64"], validate=True), False
-    except (binascii.Error, ValueError):
-        fault = FieldError("body_base64", "it is no base64: A-Z, a-z, 0-9, + and /, padded with =")
-        raise invalid([fault]) from None
-
-
-def policy_of(asked: RetryAsked, usual: RetryPolicy = DEFAULT_RETRY) -> RetryPolicy:
-    """The policy that was asked for; what it leaves out is as usual."""
-    return RetryPolicy(
-        max_attempts=asked.get("max_attempts", usual.max_attempts),
-        initial_seconds=asked.get("initial_seconds", usual.initial_seconds),
-        factor=asked.get("factor", usual.factor),
-        max_seconds=asked.get("max_seconds", usual.max_seconds),
-        jitter=asked.get("jitter", usual.jitter),
-    )
 
 
 def policy_faults(policy: RetryPolicy, field: str) -> Iterator[FieldError]:

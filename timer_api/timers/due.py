@@ -95,6 +95,11 @@ def shift_us(value: object) -> int:
     return delay_us(value)
 
 
+def has_offset(text: str) -> bool:
+    """Whether a moment says how far its clock is from UTC."""
+    return re.search(DUE_AT_OFFSET_PATTERN, text) is not None
+
+
 def due_at_us(text: str, zone_name: str | None) -> int:
     """`due_at` as microseconds since the epoch: RFC 3339 with an offset, or local time in the named zone.
 
@@ -127,6 +132,12 @@ def _offset(text: str) -> timezone:
         return UTC
     shift = timedelta(hours=int(text[1:3]), minutes=int(text[4:6]))
     return timezone(-shift if text[0] == "-" else shift)
+
+
+def text_schema(shortest: int, pattern: str, form: str) -> dict[str, object]:
+    """The JSON schema of a duration in one of the text forms."""
+    bounds = {"minLength": shortest, "maxLength": DELAY_TEXT_MAX}
+    return {"type": "string", **bounds, "pattern": f"^{pattern}$", "format": form}
 
 
 class UnknownZone(ValueError):

@@ -49,11 +49,8 @@ DOCUMENTED = Parts(
                     "else": {"required": ["timezone"]},
                 },
             },
-            "allOf": [{"oneOf": [{"required": ["url"]}, {"required": ["route"]}]}],
-            "not": {
-                "required": ["body", "body_base64"],
-                "properties": {"body": {"not": {"type": "null"}}},
-            },
+            "allOf": [{"oneOf": schemas.RUN_RULES["oneOf"]}],
+            "not": schemas.RUN_RULES["not"],
         },
         "ProblemShown": {"properties": {"error": {"$ref": REF.format(model="Problem")}}},
     },

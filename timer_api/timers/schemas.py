@@ -181,16 +181,11 @@ OnUnknownAsked = Annotated[
 ]
 
 
-def _delay_text(shortest: int, pattern: str, form: str) -> dict[str, Any]:
-    bounds = {"minLength": shortest, "maxLength": due.DELAY_TEXT_MAX}
-    return {"type": "string", **bounds, "pattern": f"^{pattern}$", "format": form}
-
-
 _DELAY_SCHEMA = {
     "anyOf": [
         {"type": "number", "minimum": 0, "maximum": due.SECONDS_MAX},
-        _delay_text(2, due.SHORT_PATTERN, "short-duration"),
-        _delay_text(3, due.ISO_PATTERN, "iso-duration"),
+        due.text_schema(2, due.SHORT_PATTERN, "short-duration"),
+        due.text_schema(3, due.ISO_PATTERN, "iso-duration"),
     ],
     "description": "How long from now: a number of seconds, `1h30m` (w, d, h, m, s, ms), or ISO 8601 `PT1H30M`.",
     "examples": [90, "1h30m", "PT1H30M"],
@@ -266,8 +261,8 @@ class DueAsked(TypedDict, total=False):
 
 
 @with_config(STRICT)
-class TimerAsked(DueAsked, total=False):
-    """A timer to make. Exactly one form of due time: hours, minutes and seconds; `delay`; or `due_at`."""
+class RunAsked(TypedDict, total=False):
+    """What a timer is like, whenever it is due: exactly one of `url` and `route` says where the call goes."""
 
     url: CallUrl
     route: Annotated[GroupName, Field(description="Instead of `url`: the name of a route, which has one.")]
@@ -285,12 +280,25 @@ class TimerAsked(DueAsked, total=False):
     body: Body
     body_base64: BodyBase64
     meta: Meta
-    name: Name
     labels: Labels
     priority: Priority
     retry: RetryAsked
     timeout_seconds: TimeoutSeconds
     on_unknown: OnUnknownAsked
+
+
+RUN_RULES: dict[str, Any] = {
+    "oneOf": [{"required": ["url"]}, {"required": ["route"]}],
+    "not": {"required": ["body", "body_base64"], "properties": {"body": {"not": {"type": "null"}}}},
+}
+"""The rules between its fields, for the OpenAPI document."""
+
+
+@with_config(STRICT)
+class TimerAsked(DueAsked, RunAsked, total=False):
+    """A timer to make. Exactly one form of due time: hours, minutes and seconds; `delay`; or `due_at`."""
+
+    name: Name
 
 
 @with_config(STRICT)

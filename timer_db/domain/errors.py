@@ -17,11 +17,13 @@ TimerError
 ├── NameTaken                   another timer with this name lives, with other content
 ├── ApiKeyNotFound
 ├── CollectionNotFound
-├── CollectionInUse             timers of it are there, or it is the default one
+├── CollectionInUse             timers of it are there, a schedule makes some, or it is the default one
 ├── CollectionFull              as many timers of it wait as may
 ├── RouteNotFound
-├── RouteInUse                  timers of it wait
+├── RouteInUse                  timers of it wait, or a schedule makes some
 ├── RouteUnreadable             its headers and secrets cannot be opened, as with ContentUnreadable
+├── ScheduleNotFound
+├── ScheduleUnreadable          what its runs are like cannot be opened, as with ContentUnreadable
 ├── ContentUnreadable           its encrypted content cannot be opened: the key is missing, or it was changed
 └── Fenced                      this controller's claims were taken over
 """
@@ -193,9 +195,9 @@ class RouteNotFound(TimerError):
 class RouteInUse(TimerError):
     """It cannot be deleted."""
 
-    def __init__(self, name: str, timers: int) -> None:
-        super().__init__(f"the route {name!r} cannot be deleted: {timers:,} timers of it wait")
-        self.name, self.timers = name, timers
+    def __init__(self, name: str, because: str) -> None:
+        super().__init__(f"the route {name!r} cannot be deleted: {because}")
+        self.name = name
 
 
 class RouteUnreadable(TimerError):
@@ -203,6 +205,22 @@ class RouteUnreadable(TimerError):
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(f"the route {name!r} cannot be read: {reason}")
+        self.name, self.reason = name, reason
+
+
+class ScheduleNotFound(TimerError):
+    """No schedule has this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no schedule {name!r}")
+        self.name = name
+
+
+class ScheduleUnreadable(TimerError):
+    """What a schedule's runs are like is encrypted and cannot be opened; `reason` names the key."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"the schedule {name!r} cannot be read: {reason}")
         self.name, self.reason = name, reason
 
 

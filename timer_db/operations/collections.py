@@ -20,7 +20,7 @@ from timer_db.operations.counts import count_stored
 from timer_db.operations.groups import note_event, put
 from timer_db.shards import Shards
 from timer_db.statements import collections as statements
-from timer_db.statements import groups
+from timer_db.statements import groups, schedules
 from timer_db.transactions import Connection
 
 
@@ -104,6 +104,8 @@ async def delete_collection(shards: Shards, name: str) -> None:
     async def work(connection: Connection) -> None:
         found = await _locked(connection, name)
         if found.id == collection.id:
+            if using := await connection.rows(schedules.using("collection_id", collection.id)):
+                raise CollectionInUse(name, f"the schedule {using[0][0]!r} makes timers in it")
             await connection.write(groups.bury("collections", found.id), count=1)
 
     await transactions.run(shards.home.engine, work)

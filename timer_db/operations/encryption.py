@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from timer_db import transactions
-from timer_db.statements import encryption, routes
+from timer_db.statements import encryption, routes, schedules
 from timer_db.transactions import Connection
 
 PAGE = 10_000
@@ -39,8 +39,16 @@ async def count_by_key(engine: AsyncEngine) -> Counter[str | None]:
 
 async def count_route_keys(engine: AsyncEngine) -> Counter[str]:
     """How many routes have headers and secrets that are sealed with each key."""
+    return await _count(engine, routes.KEYS_IN_USE)
 
+
+async def count_schedule_keys(engine: AsyncEngine) -> Counter[str]:
+    """Of how many schedules it is sealed with each key what their runs are like."""
+    return await _count(engine, schedules.KEYS_IN_USE)
+
+
+async def _count(engine: AsyncEngine, statement: str) -> Counter[str]:
     async def work(connection: Connection) -> Counter[str]:
-        return Counter({key_id: int(count) for key_id, count in await connection.rows(routes.KEYS_IN_USE)})
+        return Counter({key_id: int(count) for key_id, count in await connection.rows(statement)})
 
     return await transactions.run(engine, work)

@@ -20,7 +20,7 @@ from timer_db.encryption import Content, Keyring
 from timer_db.operations.counts import count_waiting
 from timer_db.operations.groups import note_event, put
 from timer_db.shards import Shards
-from timer_db.statements import controllers, groups
+from timer_db.statements import controllers, groups, schedules
 from timer_db.statements import routes as statements
 from timer_db.transactions import Connection
 
@@ -116,14 +116,16 @@ async def pause_route(shards: Shards, name: str, is_paused: bool, by: str) -> Ro
 
 
 async def delete_route(shards: Shards, name: str) -> None:
-    """Raises RouteNotFound, or RouteInUse while timers of it wait or are being called."""
+    """Raises RouteNotFound, or RouteInUse while timers of it wait or a schedule makes some."""
     route = await get_route(shards, name)
     if waiting := await count_waiting(shards, route_id=route.id):
-        raise RouteInUse(name, waiting)
+        raise RouteInUse(name, f"{waiting:,} timers of it wait")
 
     async def work(connection: Connection) -> None:
         found = await _locked(connection, name, shards.home.keyring)
         if found.id == route.id:
+            if using := await connection.rows(schedules.using("route_id", route.id)):
+                raise RouteInUse(name, f"the schedule {using[0][0]!r} makes timers of it")
             if not found.is_stopped:
                 await connection.write(statements.resume(found.id), count=1)
             await connection.write(groups.bury("routes", found.id), count=1)

@@ -119,13 +119,13 @@ async def _store(
     if settled or stored_before:
         new = [timer for timer in timers if timer.id not in settled and timer.id not in stored_before]
     if new:
-        await connection.write_last(_inserts(new, keyring))
+        await connection.write_last(inserts(new, keyring))
     if not settled:
         return [Scheduled(as_stored(timer), True) for timer in timers]
     return [settled.get(timer.id) or Scheduled(as_stored(timer), True) for timer in timers]
 
 
-def _inserts(timers: Sequence[NewTimer], keyring: Keyring) -> list[tuple[str, int | None]]:
+def inserts(timers: Sequence[NewTimer], keyring: Keyring) -> list[tuple[str, int | None]]:
     """The statements that store new timers, and how many rows each writes."""
     rows = [row_of(timer) for timer in timers]
     if keyring:
