@@ -64,16 +64,25 @@ class Gate:
         key = _bearer(headers)
         if key is None:
             raise missing() if self._fixed or self.is_known else _unknown()
-        key_sha256 = sha256_of(key)
-        caller = self._by_hash.get(key_sha256)
-        if caller is None or not compare_digest(caller.key_sha256, key_sha256):
-            raise not_valid() if self.is_known else _unknown()
+        caller = self.holder_of(key)
         caller.was_used = True
         if caller.bucket is not None:
             caller.charge()
         if not needed <= caller.scopes:
             raise not_allowed(needed - caller.scopes)
         return caller
+
+    def holder_of(self, key: bytes) -> Caller:
+        """Whose key this is; counts nothing. Raises 401, or 503 while nobody can tell."""
+        key_sha256 = sha256_of(key)
+        caller = self._by_hash.get(key_sha256)
+        if caller is None or not compare_digest(caller.key_sha256, key_sha256):
+            raise not_valid() if self.is_known else _unknown()
+        return caller
+
+    def hashes_from(self, beginning: bytes) -> list[bytes]:
+        """The hashes of valid keys that begin so."""
+        return [key_sha256 for key_sha256 in self._by_hash if key_sha256.startswith(beginning)]
 
     async def wait_until_known(self) -> None:
         """Until the keys have been read for the first time. Says so when there are none."""

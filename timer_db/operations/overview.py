@@ -1,0 +1,214 @@
+"""How the whole is doing: one look, in so few and so bounded reads that it can be had every second."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+from uuid import UUID
+
+from timer_db import transactions
+from timer_db.domain.queue_entry import HEAD_KEY, QueueEntry, entry_of, unpack
+from timer_db.domain.states import Outcome, TimerState
+from timer_db.domain.timer import Timer
+from timer_db.shards import Shard, Shards
+from timer_db.statements import controllers, deferred, overview, queue
+from timer_db.transactions import Connection
+
+COUNTED_MAX = 10_000
+"""Overdue timers are counted so far."""
+_NEWEST = 200
+_WATCHED_MAX = 800
+_DAY_US = 86_400_000_000
+_RECENT_US = 60_000_000
+
+Slots = Mapping[tuple[int, str, int], int]
+"""By shard, state and slot: timers, as `timer_counts` has them."""
+
+
+class Member(NamedTuple):
+    """A controller that has joined and not left, on one server."""
+
+    shard: int
+    id: int
+    host: str
+    pid: int
+    version: str
+    joined_at_us: int
+    beat_at_us: int
+    batches: int
+    claims: int
+
+
+class Trouble(NamedTuple):
+    """A receiver that is slow or down, by the first timer that waits for it."""
+
+    url: str | None
+    """None: its route has it."""
+    route_id: int
+    timer_id: UUID
+    due_at_us: int
+
+
+class Made(NamedTuple):
+    """An attempt that ended its timer."""
+
+    late_us: int
+    """First byte sent minus the time at which it was to be made."""
+    finished_at_us: int
+    latency_us: int | None
+    outcome: Outcome
+    collection_id: int
+
+
+@dataclass(slots=True)
+class Glance:
+    """What one look saw."""
+
+    now_us: int
+    """By the first server's clock."""
+    round_trip_us: int
+    """What the slowest server took to answer the simplest question."""
+    slots: dict[tuple[int, str, int], int] = field(default_factory=dict)
+    members: list[Member] = field(default_factory=list)
+    first_at_us: int | None = None
+    """When the first of all that wait in the queue may be called; None when nothing waits there."""
+    overdue: int = 0
+    """Timers that are due and in nobody's hands; at most `COUNTED_MAX` of each server are counted."""
+    deferred_at_us: int | None = None
+    """The same as `first_at_us`, of those that wait for a receiver in trouble."""
+    deferred: int = 0
+    """As many as wait so, counted as far as `overdue`."""
+    troubles: list[Trouble] = field(default_factory=list)
+    """Some of the receivers in trouble."""
+    in_hand: set[bytes] = field(default_factory=set)
+    """Ids of some timers that are about to be called, for `watched` of a later look."""
+    made: dict[tuple[bytes, int], Made] = field(default_factory=dict)
+    """Attempts of the last minute, some of many, by timer and time."""
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """Timers by state; `made` are all."""
+        found: dict[str, int] = {}
+        for (_, state, _), timers in self.slots.items():
+            found[state] = found.get(state, 0) + timers
+        return found
+
+
+async def glance(shards: Shards, collection_ids: Iterable[int] | None, watched: Collection[bytes]) -> Glance:
+    """One look at every server.
+
+    With collections, counts and attempts are of these only. `watched` are ids that an earlier look saw in hand:
+    how late they were called is told once they have ended. Raises DatabaseUnavailable.
+    """
+    bound = None if collection_ids is None else frozenset(collection_ids)
+    parts = await asyncio.gather(*(_look(shard, bound, watched) for shard in shards))
+    whole = parts[0]
+    for part in parts[1:]:
+        whole.round_trip_us = max(whole.round_trip_us, part.round_trip_us)
+        whole.slots |= part.slots
+        whole.members += part.members
+        whole.first_at_us = _earlier(whole.first_at_us, part.first_at_us)
+        whole.overdue += part.overdue
+        whole.deferred_at_us = _earlier(whole.deferred_at_us, part.deferred_at_us)
+        whole.deferred += part.deferred
+        whole.troubles += part.troubles
+        whole.in_hand |= part.in_hand
+        whole.made |= part.made
+    return whole
+
+
+async def _look(shard: Shard, bound: frozenset[int] | None, watched: Collection[bytes]) -> Glance:
+    async def work(connection: Connection) -> Glance:
+        asked_at = time.perf_counter()
+        now_us = int(await connection.value(controllers.NOW))
+        seen = Glance(now_us, round((time.perf_counter() - asked_at) * 1_000_000))
+        for state, slot, timers in await connection.rows(overview.totals(bound)):
+            seen.slots[shard.number, state, slot] = int(timers)
+        seen.members = await _members(connection, shard.number)
+        await _see_queue(connection, seen)
+        await _see_deferred(connection, seen)
+        for (packed,) in await connection.rows(overview.SAMPLED):
+            seen.in_hand |= {entry.timer_id for entry in unpack(bytes(packed))}
+        await _see_attempts(connection, seen, bound, watched)
+        return seen
+
+    return await transactions.run(shard.engine, work)
+
+
+async def _members(connection: Connection, shard: int) -> list[Member]:
+    held = {row[0]: (int(row[1]), int(row[2])) for row in await connection.rows(overview.IN_HAND)}
+    return [
+        Member(shard, *member, *held.get(member[0], (0, 0))) for member in await connection.rows(overview.MEMBERS)
+    ]
+
+
+async def _see_queue(connection: Connection, seen: Glance) -> None:
+    ranks = [rank for (rank,) in await connection.rows(queue.RANKS)]
+    found = await connection.rows(queue.firsts(dict.fromkeys(ranks, HEAD_KEY)))
+    firsts = {rank: QueueEntry(rank, bytes(key)).at_us for rank, key in found if key is not None}
+    seen.first_at_us = min(firsts.values(), default=None)
+    late = sorted(rank for rank, at_us in firsts.items() if at_us < seen.now_us)[: queue.LOOKUPS_MAX]
+    if late:
+        limit = COUNTED_MAX // len(late)
+        seen.overdue = int(await connection.value(overview.overdue(late, seen.now_us, limit)))
+
+
+async def _see_deferred(connection: Connection, seen: Glance) -> None:
+    for rank, key in await connection.rows(overview.DEFERRED_FIRSTS):
+        seen.deferred_at_us = _earlier(seen.deferred_at_us, QueueEntry(rank, bytes(key)).at_us)
+    if seen.deferred_at_us is None:
+        return
+    seen.deferred = int(await connection.value(overview.deferred(COUNTED_MAX)))
+    keys = [bytes(row[0]) for row in await connection.rows(deferred.DESTINATIONS)][: overview.TROUBLED_MAX]
+    if keys:
+        for _, due_key, url, route_id in await connection.rows(overview.waiting_for(keys)):
+            entry = QueueEntry(0, bytes(due_key))
+            seen.troubles.append(Trouble(url, route_id or 0, UUID(bytes=entry.timer_id), entry.at_us))
+
+
+async def _see_attempts(
+    connection: Connection, seen: Glance, bound: frozenset[int] | None, watched: Collection[bytes]
+) -> None:
+    recent_us = seen.now_us - _RECENT_US
+    rows = await connection.rows(overview.newest_attempts(recent_us - recent_us % _DAY_US, _NEWEST))
+    if watched:
+        rows += await connection.rows(overview.attempts_of(list(watched)[:_WATCHED_MAX], recent_us))
+    for timer_id, late_us, finished_us, latency_us, outcome, collection_id in rows:
+        if finished_us >= recent_us and (bound is None or collection_id in bound):
+            seen.made[bytes(timer_id), finished_us] = Made(
+                max(0, late_us), finished_us, latency_us, Outcome(outcome), collection_id
+            )
+
+
+def _earlier(one: int | None, other: int | None) -> int | None:
+    return min((at_us for at_us in (one, other) if at_us is not None), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """Where a living timer is: in a controller's hands since then, or in the line of a receiver in trouble."""
+
+    controller: str | None = None
+    claimed_at_us: int | None = None
+    is_deferred: bool = False
+
+
+async def where_is(shards: Shards, timer: Timer) -> Whereabouts:
+    """Of a timer that was just read. Nothing is known of one that waits in the queue, or has moved since."""
+    shard = shards.holding(timer.id)
+    assert shard is not None, "it was read from there"
+
+    async def work(connection: Connection) -> Whereabouts:
+        if timer.state is TimerState.firing:
+            for number, host, pid, since_us in await connection.rows(overview.holding(timer.id.bytes)):
+                name = f"{number}" if host is None else f"{number} ({host}:{pid})"
+                return Whereabouts(name, since_us)
+        elif timer.state is TimerState.scheduled and timer.next_attempt_at_us is not None:
+            place = entry_of(timer.id, timer.priority, timer.next_attempt_at_us)
+            return Whereabouts(is_deferred=bool(await connection.rows(deferred.holding(place))))
+        return Whereabouts()
+
+    return await transactions.run(shard.engine, work)

@@ -1,0 +1,113 @@
+"""What an operator sees at a glance, in bounded reads: none grows with the timers that there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from timer_db.domain.queue_entry import HEAD_KEY, time_bound
+from timer_db.statements.literals import FORCE_KEY, of_bytes, of_list
+
+ENTRY_BYTES = 26
+SAMPLES_PER_BATCH = 8
+BATCHES_MAX = 200
+TROUBLED_MAX = 20
+
+MEMBERS = (
+    "SELECT id, host, pid, version, joined_at_us, beat_at_us FROM controllers WHERE gone_at_us IS NULL ORDER BY id"
+)
+"""Controllers that have joined and not left."""
+
+IN_HAND = f"SELECT controller_id, COUNT(*), SUM(LENGTH(entries) DIV {ENTRY_BYTES}) FROM claim_batches GROUP BY 1"
+"""What each controller holds: batches and claims. As many rows are read as there are batches, some dozens."""
+
+# Evenly spaced, so that neither those that are sent first nor those that are sent last count for more.
+_SAMPLES = ", ".join(
+    f"SUBSTR(entries, 1 + {ENTRY_BYTES} * (LENGTH(entries) DIV {ENTRY_BYTES} * {n} DIV {SAMPLES_PER_BATCH}),"
+    f" {ENTRY_BYTES})"
+    for n in range(SAMPLES_PER_BATCH)
+)
+SAMPLED = f"SELECT CONCAT({_SAMPLES}) FROM claim_batches LIMIT {BATCHES_MAX}"
+"""Some timers of each batch in hand, as packed entries; one stands there more than once when there are few."""
+
+DEFERRED_FIRSTS = "SELECT priority_rank, MIN(due_key) FROM deferred_queue GROUP BY priority_rank"
+"""For each priority, the first of those that wait for a receiver in trouble: a hop through the key each."""
+
+
+def totals(collection_ids: Iterable[int] | None) -> str:
+    """(state, slot, timers) of some collections, or of all.
+
+    By slot, since timers that are forgotten count backwards, and that is on a connection of its own: what rises
+    in one slot while it falls in another is seen as both.
+    """
+    where = "" if collection_ids is None else f" WHERE collection_id IN ({_numbers(collection_ids)})"
+    return f"SELECT state, slot, SUM(timers) FROM timer_counts{where} GROUP BY state, slot"
+
+
+def overdue(firsts: Iterable[int], now_us: int, limit: int) -> str:
+    """How many timers of these priorities should have been called before `now_us` and are in nobody's hands; of
+    each priority no more than `limit` are counted."""
+    counted = " UNION ALL ".join(
+        f"(SELECT 1 FROM due_queue {FORCE_KEY} WHERE priority_rank = {rank} AND due_key > {of_bytes(HEAD_KEY)}"
+        f" AND due_key < {of_bytes(time_bound(now_us))} LIMIT {limit})"
+        for rank in sorted(firsts)
+    )
+    return f"SELECT COUNT(*) FROM ({counted}) counted"
+
+
+def deferred(limit: int) -> str:
+    """How many timers wait for receivers in trouble; no more than `limit` are counted."""
+    return f"SELECT COUNT(*) FROM (SELECT 1 FROM deferred_queue {FORCE_KEY} LIMIT {limit}) counted"
+
+
+def waiting_for(destinations: Iterable[bytes]) -> str:
+    """(receiver, due key, URL, route) of the first timer that waits for each of these receivers."""
+    firsts = " UNION ALL ".join(
+        f"(SELECT destination, priority_rank, due_key FROM deferred_queue {FORCE_KEY}"
+        f" WHERE destination = {of_bytes(key)} ORDER BY priority_rank, due_key LIMIT 1)"
+        for key in sorted(destinations)
+    )
+    return (
+        "SELECT d.destination, d.due_key, t.url, t.route_id"
+        f" FROM ({firsts}) d JOIN timers t ON t.id = SUBSTR(d.due_key, 9)"
+    )
+
+
+_ATTEMPT = (
+    "a.timer_id, a.started_at_us - t.next_at_us, a.finished_at_us, a.latency_us, a.outcome, t.collection_id"
+    " FROM {attempts} STRAIGHT_JOIN timers t ON t.id = a.timer_id"
+)
+"""An attempt, with how late it began: right for the one that ended its timer, whose time `next_at_us` then is."""
+
+
+def newest_attempts(since_us: int, limit: int) -> str:
+    """Attempts that ended timers: those of the newest timers, whenever they were made.
+
+    The bound on the time chooses partitions, so it should be the beginning of a day: with another one, rows would
+    be passed over.
+    """
+    newest = (
+        f"(SELECT timer_id, attempt, started_at_us, finished_at_us, latency_us, outcome FROM attempts {FORCE_KEY}"
+        f" WHERE finished_at_us >= {since_us} ORDER BY timer_id DESC LIMIT {limit}) a"
+    )
+    return f"SELECT {_ATTEMPT.format(attempts=newest)} WHERE a.attempt = t.attempts_made + 1"
+
+
+def attempts_of(timer_ids: Iterable[bytes], since_us: int) -> str:
+    """The same of these timers, as far as they finished since then."""
+    return (
+        f"SELECT {_ATTEMPT.format(attempts=f'attempts a {FORCE_KEY}')} WHERE a.timer_id IN ({of_list(timer_ids)})"
+        f" AND a.finished_at_us >= {since_us} AND a.attempt = t.attempts_made + 1"
+    )
+
+
+def holding(timer_id: bytes) -> str:
+    """(controller, host, pid, since) of the batch that has this timer: reads all that are in hand, some dozens."""
+    return (
+        "SELECT b.controller_id, c.host, c.pid, b.claimed_at_us FROM claim_batches b"
+        " LEFT JOIN controllers c ON c.id = b.controller_id"
+        f" WHERE LOCATE({of_bytes(timer_id)}, b.entries) > 0 LIMIT 1"
+    )
+
+
+def _numbers(numbers: Iterable[int]) -> str:
+    return ",".join(str(number) for number in sorted(numbers)) or "NULL"
