@@ -6,7 +6,9 @@ Ends with 0 when it was told to stop, 1 when it could not do its work, 2 when it
 from __future__ import annotations
 
 import signal
+import socket
 import sys
+from collections.abc import Callable
 
 import uvicorn
 
@@ -32,9 +34,11 @@ def _serve(settings: ApiSettings) -> int:
         failures.append(reason)
         server.should_exit = True
 
-    server = uvicorn.Server(
+    app = create_app(settings, on_fatal)
+    server = _Server(
+        app.console.streams.end,
         uvicorn.Config(
-            create_app(settings, on_fatal),
+            app,
             host=settings.api_host,
             port=settings.api_port,
             loop="uvloop",
@@ -48,7 +52,7 @@ def _serve(settings: ApiSettings) -> int:
             proxy_headers=False,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=settings.api_stop_seconds,
-        )
+        ),
     )
     # uvicorn raises the signal that stopped it once more at the end; that end is a good one.
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -58,6 +62,19 @@ def _serve(settings: ApiSettings) -> int:
     for reason in failures:
         sys.stderr.write(f"timer_api: {reason}\n")
     return 1 if failures else 0
+
+
+class _Server(uvicorn.Server):
+    """Ends what would go on for ever before it waits for the rest."""
+
+    def __init__(self, end_streams: Callable[[], None], config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._end_streams = end_streams
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """As in uvicorn's Server."""
+        self._end_streams()
+        await super().shutdown(sockets)
 
 
 if __name__ == "__main__":

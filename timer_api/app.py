@@ -15,6 +15,8 @@ from timer_api import docs, errors, health, openapi
 from timer_api.api_keys import routes as api_keys
 from timer_api.api_keys.caller import Caller, note_caller
 from timer_api.collections import routes as collections
+from timer_api.console import app as console
+from timer_api.console.app import Console
 from timer_api.controllers import routes as controllers
 from timer_api.errors import Kind, Problem
 from timer_api.events import routes as events
@@ -58,6 +60,7 @@ def create_app(
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         service.start()
         yield
+        await door.console.stop()
         await service.stop()
 
     app = FastAPI(
@@ -85,20 +88,23 @@ def create_app(
     errors.install(app)
     docs.install(app)
     openapi.install(app, *[resource.DOCUMENTED for resource in _RESOURCES])
-    return FrontDoor(app, service)
+    door = FrontDoor(app, service)
+    return door
 
 
 class FrontDoor:
     """Lets in who may call, answers creates by the short way, refuses bodies where there can be none, and hands on
     the rest.
 
-    What is in no document is served to nobody, so no route can be forgotten here.
+    What is in no document is served to nobody, so no route can be forgotten here. The console is the exception: it
+    has a door of its own, and comes back through this one for whatever it shows and does.
     """
 
     def __init__(self, app: FastAPI, service: Service) -> None:
         self.app = app
         self.service = service
         self._served = Served(app.openapi())
+        self.console = Console(service, self)
         self._short_ways = {path: (handle, self._served.at(path)["POST"]) for path, handle in _SHORT_WAYS.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -108,6 +114,9 @@ class FrontDoor:
         if scope["type"] == "websocket":
             # There are none; one that is added later would pass by the checks below.
             await send({"type": "websocket.close"})
+            return
+        if console.is_part(scope["path"]):
+            await self.console(scope, receive, send)
             return
         try:
             if scope["method"] == "POST" and (short_way := self._short_ways.get(scope["path"])):

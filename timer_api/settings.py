@@ -7,6 +7,7 @@ import re
 from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from timer_api.timers.target import check_url
 from timer_db.settings import DatabaseSettings
 
 _KEY_CHARACTERS_MIN = 32
@@ -58,11 +59,19 @@ class ApiSettings(DatabaseSettings):
         le=3600,
         description="How long a stopping API waits for calls under way; less than what the orchestrator grants.",
     )
+    api_url: str = Field(
+        "", description="How controllers reach the API, for the console's receiver; empty: as the browser does."
+    )
     api_access_log: bool = Field(False, description="Whether the API logs each request.")
     api_keys: str = Field(
         "", repr=False, description="Keys that may do everything, separated by commas, besides those made later."
     )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="What is logged.")
+
+    @field_validator("api_url")
+    @classmethod
+    def _url_can_be_called(cls, value: str) -> str:
+        return check_url(value) if value else value
 
     @field_validator("api_keys")
     @classmethod

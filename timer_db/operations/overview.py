@@ -15,8 +15,11 @@ from timer_db.domain.states import Outcome, TimerState
 from timer_db.domain.timer import Timer
 from timer_db.shards import Shard, Shards
 from timer_db.statements import controllers, deferred, overview, queue
+from timer_db.statements.counts import MADE
 from timer_db.transactions import Connection
 
+ALL = MADE
+"""In the place of a state: every timer that is stored."""
 COUNTED_MAX = 10_000
 """Overdue timers are counted so far."""
 _NEWEST = 200
@@ -90,7 +93,7 @@ class Glance:
 
     @property
     def totals(self) -> dict[str, int]:
-        """Timers by state; `made` are all."""
+        """Timers by state, and `ALL`."""
         found: dict[str, int] = {}
         for (_, state, _), timers in self.slots.items():
             found[state] = found.get(state, 0) + timers
@@ -140,9 +143,8 @@ async def _look(shard: Shard, bound: frozenset[int] | None, watched: Collection[
 
 async def _members(connection: Connection, shard: int) -> list[Member]:
     held = {row[0]: (int(row[1]), int(row[2])) for row in await connection.rows(overview.IN_HAND)}
-    return [
-        Member(shard, *member, *held.get(member[0], (0, 0))) for member in await connection.rows(overview.MEMBERS)
-    ]
+    rows = await connection.rows(overview.MEMBERS)
+    return [Member._make((shard, *row, *held.get(row[0], (0, 0)))) for row in rows]
 
 
 async def _see_queue(connection: Connection, seen: Glance) -> None:
