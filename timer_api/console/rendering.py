@@ -27,6 +27,8 @@ class Renderer:
         )
         self._templates.filters.update(FILTERS)
         self._templates.globals.update(version=metadata.version("timer-system"), prefix=PREFIX)
+        # A part of a page is made without the lines of its template that would import them.
+        self._templates.globals["parts"] = self._templates.get_template("parts.html").module
 
     def page(self, visit: Visit | None, page: Page) -> str:
         """The whole page."""

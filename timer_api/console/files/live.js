@@ -4,8 +4,11 @@
 const ASK_AGAIN_MS = 5000;
 const shown = new Map();
 
+// A form's own `id`, and whatever else it has, is hidden by a field of that name: only the attribute tells.
+const idOf = (part) => part.getAttribute("id");
+
 function parts(parent) {
-  return [...parent.children].filter((child) => child.id);
+  return [...parent.children].filter(idOf);
 }
 
 // What a part says, apart from times that count by themselves.
@@ -17,8 +20,8 @@ function said(part) {
 
 function remember(parent) {
   for (const part of parts(parent)) {
-    if ("parts" in part.dataset) remember(part);
-    else shown.set(part.id, said(part));
+    if (part.hasAttribute("data-parts")) remember(part);
+    else shown.set(idOf(part), said(part));
   }
 }
 
@@ -35,8 +38,8 @@ function isInUse(part) {
 
 function replace(old, part) {
   const html = said(part);
-  if (shown.get(part.id) === html || isInUse(old)) return;
-  shown.set(part.id, html);
+  if (shown.get(idOf(part)) === html || isInUse(old)) return;
+  shown.set(idOf(part), html);
   const focused = old.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
   const closed = [...old.querySelectorAll("details")].map((details) => details.open);
   old.replaceWith(part);
@@ -50,17 +53,17 @@ function merge(current, next) {
   const ids = new Set();
   let last = null;
   for (const part of parts(next)) {
-    ids.add(part.id);
-    const old = document.getElementById(part.id);
+    ids.add(idOf(part));
+    const old = document.getElementById(idOf(part));
     if (!old) {
-      shown.set(part.id, said(part));
+      shown.set(idOf(part), said(part));
       if (last) last.after(part);
       else current.append(part);
-    } else if ("parts" in part.dataset) merge(old, part);
-    else if (!("keep" in part.dataset)) replace(old, part);
-    last = document.getElementById(part.id);
+    } else if (part.hasAttribute("data-parts")) merge(old, part);
+    else if (!part.hasAttribute("data-keep")) replace(old, part);
+    last = document.getElementById(idOf(part));
   }
-  for (const old of parts(current)) if (!ids.has(old.id)) old.remove();
+  for (const old of parts(current)) if (!ids.has(idOf(old))) old.remove();
 }
 
 function say(state, words) {
@@ -72,7 +75,7 @@ function say(state, words) {
 
 export function watch(renewed) {
   const main = document.getElementById("main");
-  if (!("live" in document.body.dataset)) return;
+  if (!document.body.hasAttribute("data-live")) return;
   remember(main);
   let stream = null;
   let asking = 0;
