@@ -11,7 +11,7 @@ from tests.plans.fill import ENDED, NOON_US, PARTITIONS, PRIORITIES, WAITING, ti
 from tests.plans.planner import Planner
 from timer_db.domain.destination import key_of
 from timer_db.domain.queue_entry import PRIORITY_MAX, QueueEntry, entry_of, pack, time_bound
-from timer_db.statements import deferred, overview, queue
+from timer_db.statements import controllers, deferred, overview, queue
 
 RANKS = [PRIORITY_MAX - priority for priority in PRIORITIES]
 DAY_US = 86_400_000_000
@@ -46,8 +46,7 @@ def watched(planner: Planner) -> Iterator[Planner]:
     ("reads_max", "statement"),
     [
         (60, queue.RANKS),
-        (60, overview.MEMBERS),
-        (300, overview.IN_HAND),
+        (300, controllers.MEMBERS),
         (300, overview.SAMPLED),
         (60, overview.DEFERRED_FIRSTS),
         (3 * LIMIT, overview.overdue(RANKS, NOON_US + DAY_US, LIMIT // 3)),

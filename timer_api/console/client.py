@@ -6,11 +6,13 @@ So each page and action is checked, bound and answered as the API does it. The c
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote, urlencode
 
 import orjson
 from starlette.types import ASGIApp, Message
+
+from timer_api.errors import Problem
 
 Document = dict[str, Any]
 
@@ -21,6 +23,11 @@ class Refused(Exception):
     def __init__(self, status: int, problem: Document) -> None:
         super().__init__(problem.get("detail", ""))
         self.status, self.problem = status, problem
+
+    @classmethod
+    def by(cls, problem: Problem) -> Self:
+        """What was found wrong before the API was asked."""
+        return cls(problem.kind.status, problem.document(""))
 
 
 class Client:

@@ -9,6 +9,9 @@ from starlette.routing import compile_path
 
 from timer_api import errors
 from timer_api.console.pages import create, ended, overview, receiver, timer, timers, watch
+from timer_api.console.pages.collections import CollectionPages
+from timer_api.console.pages.groups import GroupPages
+from timer_api.console.pages.routes import RoutePages
 from timer_api.console.visit import Answer, Visit
 from timer_db.domain.api_key import Scope
 
@@ -24,6 +27,13 @@ class Place(NamedTuple):
     act: _Make | None = None
 
 
+def _of_groups(pages: GroupPages) -> tuple[Place, Place]:
+    return (
+        Place(f"/{pages.path}", Scope.timers_read, pages.show, pages.act),
+        Place(f"/{pages.path}/{{name}}", Scope.timers_read, pages.show_one, pages.act_on_one),
+    )
+
+
 PLACES = (
     Place("", Scope.timers_read, overview.show),
     Place("/timers", Scope.timers_read, timers.show),
@@ -31,7 +41,10 @@ PLACES = (
     Place("/ended", Scope.timers_read, ended.show, ended.act),
     Place("/new", Scope.timers_write, create.show, create.act),
     Place("/echo", Scope.timers_write, receiver.show, receiver.act),
+    *_of_groups(CollectionPages()),
+    *_of_groups(RoutePages()),
     Place("/controllers", Scope.timers_read, watch.controllers),
+    Place("/events", Scope.timers_read, watch.events),
 )
 _COMPILED = [(compile_path(place.path or "/")[0], place) for place in PLACES]
 

@@ -11,7 +11,7 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict, dataclass, fields
 
 from timer_db.domain.errors import DatabaseUnavailable
@@ -87,6 +87,11 @@ class Pulse:
             self._task = asyncio.create_task(self._keep_looking(), name="look at the whole")
         return await self._look()
 
+    @property
+    def recent(self) -> Collection[Made]:
+        """Some of the attempts that ended timers in the last half minute; of few of them, all."""
+        return self._made.values()
+
     async def stop(self) -> None:
         """Look no more."""
         if self._task is not None:
@@ -154,8 +159,8 @@ def _sample(before: Glance | None, seen: Glance, late_us: list[int]) -> Sample:
         failed=rate(TimerState.failed, TimerState.unknown),
         overdue=seen.overdue + seen.deferred,
         late_seconds=max(0, *(seen.now_us - at_us for at_us in firsts), 0) / 1_000_000,
-        p50_ms=_percentile(late_us, 0.5),
-        p99_ms=_percentile(late_us, 0.99),
+        p50_ms=percentile(late_us, 0.5),
+        p99_ms=percentile(late_us, 0.99),
         database_ms=seen.round_trip_us / 1000,
     )
 
@@ -165,7 +170,8 @@ def _more(before: Slots, now: Slots, states: tuple[str, ...]) -> int:
     return sum(max(0, timers - before.get(place, 0)) for place, timers in now.items() if place[1] in states)
 
 
-def _percentile(late_us: list[int], share: float) -> float | None:
+def percentile(late_us: list[int], share: float) -> float | None:
+    """In milliseconds, of a sorted list of microseconds; None of an empty one."""
     if not late_us:
         return None
     return late_us[min(len(late_us) - 1, math.ceil(share * len(late_us)) - 1)] / 1000

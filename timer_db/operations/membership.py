@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -42,15 +42,17 @@ async def list_members(shards: Shards) -> list[Member]:
     """Every one, server by server, the oldest first."""
     found: list[Member] = []
     for shard in shards:
-
-        async def work(connection: Connection) -> list[tuple[Any, ...]]:
-            return await connection.rows(controllers.MEMBERS)
-
-        for *who, held_bytes in await transactions.run(shard.engine, work):
-            number, host, pid, version, joined_us, beat_us = who
-            in_hand = int(held_bytes) // ENTRY_BYTES
-            found.append(Member(shard.number, number, host, pid, version, joined_us, beat_us, in_hand))
+        found += await transactions.run(shard.engine, partial(members_on, shard=shard.number))
     return found
+
+
+async def members_on(connection: Connection, shard: int) -> list[Member]:
+    """Those of one server, which has this number."""
+    rows = await connection.rows(controllers.MEMBERS)
+    return [
+        Member(shard, number, host, pid, version, joined_us, beat_us, int(held_bytes) // ENTRY_BYTES)
+        for number, host, pid, version, joined_us, beat_us, held_bytes in rows
+    ]
 
 
 async def join(engine: AsyncEngine, host: str, pid: int, version: str) -> int:

@@ -13,6 +13,7 @@ from timer_db import transactions
 from timer_db.domain.queue_entry import HEAD_KEY, QueueEntry, entry_of, unpack
 from timer_db.domain.states import Outcome, TimerState
 from timer_db.domain.timer import Timer
+from timer_db.operations.membership import Member, members_on
 from timer_db.shards import Shard, Shards
 from timer_db.statements import controllers, deferred, overview, queue
 from timer_db.statements.counts import MADE
@@ -29,20 +30,6 @@ _RECENT_US = 60_000_000
 
 Slots = Mapping[tuple[int, str, int], int]
 """By shard, state and slot: timers, as `timer_counts` has them."""
-
-
-class Member(NamedTuple):
-    """A controller that has joined and not left, on one server."""
-
-    shard: int
-    id: int
-    host: str
-    pid: int
-    version: str
-    joined_at_us: int
-    beat_at_us: int
-    batches: int
-    claims: int
 
 
 class Trouble(NamedTuple):
@@ -64,6 +51,8 @@ class Made(NamedTuple):
     latency_us: int | None
     outcome: Outcome
     collection_id: int
+    route_id: int
+    url: str | None
 
 
 @dataclass(slots=True)
@@ -130,7 +119,7 @@ async def _look(shard: Shard, bound: frozenset[int] | None, watched: Collection[
         seen = Glance(now_us, round((time.perf_counter() - asked_at) * 1_000_000))
         for state, slot, timers in await connection.rows(overview.totals(bound)):
             seen.slots[shard.number, state, slot] = int(timers)
-        seen.members = await _members(connection, shard.number)
+        seen.members = await members_on(connection, shard.number)
         await _see_queue(connection, seen)
         await _see_deferred(connection, seen)
         for (packed,) in await connection.rows(overview.SAMPLED):
@@ -139,12 +128,6 @@ async def _look(shard: Shard, bound: frozenset[int] | None, watched: Collection[
         return seen
 
     return await transactions.run(shard.engine, work)
-
-
-async def _members(connection: Connection, shard: int) -> list[Member]:
-    held = {row[0]: (int(row[1]), int(row[2])) for row in await connection.rows(overview.IN_HAND)}
-    rows = await connection.rows(overview.MEMBERS)
-    return [Member._make((shard, *row, *held.get(row[0], (0, 0)))) for row in rows]
 
 
 async def _see_queue(connection: Connection, seen: Glance) -> None:
@@ -178,10 +161,10 @@ async def _see_attempts(
     rows = await connection.rows(overview.newest_attempts(recent_us - recent_us % _DAY_US, _NEWEST))
     if watched:
         rows += await connection.rows(overview.attempts_of(list(watched)[:_WATCHED_MAX], recent_us))
-    for timer_id, late_us, finished_us, latency_us, outcome, collection_id in rows:
+    for timer_id, late_us, finished_us, latency_us, outcome, collection_id, route_id, url in rows:
         if finished_us >= recent_us and (bound is None or collection_id in bound):
             seen.made[bytes(timer_id), finished_us] = Made(
-                max(0, late_us), finished_us, latency_us, Outcome(outcome), collection_id
+                max(0, late_us), finished_us, latency_us, Outcome(outcome), collection_id, route_id or 0, url
             )
 
 

@@ -4,21 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from timer_db.domain.queue_entry import HEAD_KEY, time_bound
+from timer_db.domain.queue_entry import ENTRY_BYTES, HEAD_KEY, time_bound
 from timer_db.statements.literals import FORCE_KEY, of_bytes, of_list
 
-ENTRY_BYTES = 26
 SAMPLES_PER_BATCH = 8
 BATCHES_MAX = 200
 TROUBLED_MAX = 20
-
-MEMBERS = (
-    "SELECT id, host, pid, version, joined_at_us, beat_at_us FROM controllers WHERE gone_at_us IS NULL ORDER BY id"
-)
-"""Controllers that have joined and not left."""
-
-IN_HAND = f"SELECT controller_id, COUNT(*), SUM(LENGTH(entries) DIV {ENTRY_BYTES}) FROM claim_batches GROUP BY 1"
-"""What each controller holds: batches and claims. As many rows are read as there are batches, some dozens."""
 
 # Evenly spaced, so that neither those that are sent first nor those that are sent last count for more.
 _SAMPLES = ", ".join(
@@ -73,7 +64,8 @@ def waiting_for(destinations: Iterable[bytes]) -> str:
 
 
 _ATTEMPT = (
-    "a.timer_id, a.started_at_us - t.next_at_us, a.finished_at_us, a.latency_us, a.outcome, t.collection_id"
+    "a.timer_id, a.started_at_us - t.next_at_us, a.finished_at_us, a.latency_us, a.outcome, t.collection_id,"
+    " t.route_id, t.url"
     " FROM {attempts} STRAIGHT_JOIN timers t ON t.id = a.timer_id"
 )
 """An attempt, with how late it began: right for the one that ended its timer, whose time `next_at_us` then is."""

@@ -63,7 +63,7 @@ function merge(current, next) {
     else if (!part.hasAttribute("data-keep")) replace(old, part);
     last = document.getElementById(idOf(part));
   }
-  for (const old of parts(current)) if (!ids.has(idOf(old))) old.remove();
+  for (const old of parts(current)) if (!ids.has(idOf(old)) && !old.hasAttribute("data-keep")) old.remove();
 }
 
 function say(state, words) {

@@ -77,7 +77,7 @@ async def _page(visit: Visit, status: str, filters: dict[str, str], refused: Ref
             "first": "?" + urlencode(address) if "cursor" in visit.query else None,
             "problem": problem,
             "now_us": visit.service.now_us(),
-            **await names(visit),
+            **names(visit),
         },
         status=refused.status if refused else 422 if problem else 200,
         live_seconds=None if problem else LIVE_SECONDS,

@@ -23,7 +23,7 @@ async def show(visit: Visit) -> Page:
     sample = pulse.samples[-1]
     totals = seen.totals
     living = totals.get(ALL, 0) - sum(totals.get(state, 0) for state in ENDED)
-    in_hand = sum(member.claims for member in seen.members)
+    in_hand = sum(member.claims_in_hand for member in seen.members)
     # A page that is watched has the others already.
     past = list(pulse.samples)[-3:] if visit.is_watched else pulse.samples
     return Page(

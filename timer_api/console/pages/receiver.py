@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from timer_api.console import echo
 from timer_api.console.client import Document, Refused
-from timer_api.console.pages.create import faults
+from timer_api.console.pages.reading import faults
 from timer_api.console.pages.when import due_form
 from timer_api.console.visit import PREFIX, Answer, Moved, Page, Visit
 

@@ -41,7 +41,7 @@ async def show(visit: Visit) -> Answer:
             "first": _next(given, None) if "cursor" in visit.query else None,
             "problem": problem,
             "now_us": visit.service.now_us(),
-            **await names(visit),
+            **names(visit),
         },
         status=422 if problem else 200,
         live_seconds=None if problem else LIVE_SECONDS,
@@ -59,10 +59,14 @@ def _next(given: dict[str, str], cursor: str | None) -> str | None:
     return "?" + urlencode({**given, "cursor": cursor} if cursor else given)
 
 
-async def names(visit: Visit) -> dict[str, list[str]]:
+def names(visit: Visit) -> dict[str, list[str]]:
     """What forms offer: the collections and routes that this key sees."""
     directory = visit.service.directory.current
     return {
-        "collections": sorted(c.name for c in directory.collections.values() if visit.caller.sees(c.name)),
-        "routes": sorted(route.name for route in directory.routes.values()),
+        "collections": sorted(
+            one.name
+            for one in directory.collections.values()
+            if not one.is_deleted and visit.caller.sees(one.name)
+        ),
+        "routes": sorted(route.name for route in directory.routes.values() if not route.is_deleted),
     }
