@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlencode
-
 from timer_api.console.client import Document, Refused
-from timer_api.console.pages.timers import names
+from timer_api.console.pages.timers import names, pages
 from timer_api.console.visit import Answer, Moved, Page, Visit
 from timer_db.domain.states import TimerState
 
@@ -64,8 +62,6 @@ async def _page(visit: Visit, status: str, filters: dict[str, str], refused: Ref
         if wrong.status != 422:
             raise
         problem = problem or wrong.problem
-    address = {"status": _state(status), **given}
-    following = found["next_cursor"]
     return Page(
         "ended.html",
         {
@@ -73,8 +69,7 @@ async def _page(visit: Visit, status: str, filters: dict[str, str], refused: Ref
             "states": STATES,
             "filters": filters,
             "timers": found["timers"],
-            "next": "?" + urlencode({**address, "cursor": following}) if following else None,
-            "first": "?" + urlencode(address) if "cursor" in visit.query else None,
+            **pages(visit, {"status": _state(status), **given}, found["next_cursor"]),
             "problem": problem,
             "now_us": visit.service.now_us(),
             **names(visit),

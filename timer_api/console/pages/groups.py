@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from timer_api.console.client import Document, Refused
 from timer_api.console.pages.reading import faults
+from timer_api.console.pages.timers import pages
 from timer_api.console.visit import Answer, Moved, Page, Visit
 from timer_api.errors import FieldError, Kind, Problem, invalid
 
@@ -111,8 +112,7 @@ class GroupPages(ABC):
         found = await visit.api.get(self.path, limit=PAGE, cursor=visit.query.get("cursor", ""))
         context = {
             self.path: found[self.path],
-            "next": f"?cursor={found['next_cursor']}" if found["next_cursor"] else None,
-            "first": "?" if "cursor" in visit.query else None,
+            **pages(visit, {}, found["next_cursor"]),
             **await self.beside_list(visit),
         }
         return _page(visit, f"{self.path}.html", context, given, refused, self.places)

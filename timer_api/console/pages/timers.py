@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -37,8 +38,7 @@ async def show(visit: Visit) -> Answer:
             "asked": asked,
             "states": list(TimerState),
             "timers": found["timers"],
-            "next": _next(given, found["next_cursor"]),
-            "first": _next(given, None) if "cursor" in visit.query else None,
+            **pages(visit, given, found["next_cursor"]),
             "problem": problem,
             "now_us": visit.service.now_us(),
             **names(visit),
@@ -55,8 +55,12 @@ def _is_id(text: str) -> bool:
         return False
 
 
-def _next(given: dict[str, str], cursor: str | None) -> str | None:
-    return "?" + urlencode({**given, "cursor": cursor} if cursor else given)
+def pages(visit: Visit, given: Mapping[str, str], cursor: object) -> dict[str, str | None]:
+    """Where the next page is, if there is one, and the first, if this is another."""
+    return {
+        "next": "?" + urlencode({**given, "cursor": cursor}) if cursor else None,
+        "first": "?" + urlencode(given) if "cursor" in visit.query else None,
+    }
 
 
 def names(visit: Visit) -> dict[str, list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from timer_api.console.pages.timers import pages
 from timer_api.console.visit import Page, Visit
 
 LIVE_SECONDS = 2.0
@@ -21,8 +22,7 @@ async def events(visit: Visit) -> Page:
         "events.html",
         {
             "events": found["events"],
-            "next": f"?cursor={found['next_cursor']}" if found["next_cursor"] else None,
-            "first": "?" if "cursor" in visit.query else None,
+            **pages(visit, {}, found["next_cursor"]),
             "now_us": visit.service.now_us(),
         },
         live_seconds=LIVE_SECONDS,

@@ -1,0 +1,223 @@
+"""Everything that can be done in the console, done."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.conftest import Opened
+from tests.browser.visitor import Visitor
+from tests.system import Api, System
+
+pytestmark = pytest.mark.asyncio(loop_scope="package")
+
+
+def _id_in(visitor: Visitor) -> str:
+    found = re.search(r"/timers/([0-9a-f-]{36})", visitor.page.url)
+    assert found, visitor.page.url
+    return found[1]
+
+
+async def test_a_timer_is_made_with_all_its_fields(visitor: Visitor, api: Api) -> None:
+    await visitor.go("/new")
+    await visitor.fill(
+        delay="1h30m",
+        url="https://example.com/hook?x=1",
+        method="PUT",
+        headers="X-Shop: berlin\nX-Lang: de",
+        body='{"order": 17}',
+        name="invoice-17",
+        labels="env=prod\ntier=free",
+        meta="[1, 2]",
+        priority="5",
+        max_attempts="3",
+        timeout_seconds="2.5",
+        on_failure_url="https://example.com/failed",
+    )
+    await visitor.page.select_option("[name=on_unknown]", "hold")
+    await visitor.send("Make the timer")
+    await visitor.sees("The timer is made.", "invoice-17", "Called in 1 h 2", "env=prod", "X-Shop: berlin")
+    made = await api.get(_id_in(visitor))
+    assert (made["method"], made["headers"]) == ("PUT", {"X-Shop": "berlin", "X-Lang": "de"})
+    assert (made["body"], made["meta"]) == ({"order": 17}, [1, 2])
+    assert made["labels"] == {"env": "prod", "tier": "free"}
+    assert (made["priority"], made["retry"]["max_attempts"], made["timeout_seconds"]) == (5, 3, 2.5)
+    assert (made["on_unknown"], made["on_failure_url"]) == ("hold", "https://example.com/failed")
+    assert made["append_id"] is True
+
+
+async def test_the_form_says_what_is_wrong_and_keeps_the_rest(visitor: Visitor) -> None:
+    await visitor.go("/new")
+    await visitor.fill(delay="soon", url="ftp://example.com", meta="{", priority="high", labels="env", name="kept")
+    await visitor.send("Make the timer")
+    # What is no JSON, no number and no list is found first, the rest by the API.
+    for name, words in (("meta", "Expecting"), ("priority", "whole number"), ("labels", "each line needs a '='")):
+        await expect(visitor.page.locator(f"#h-{name}")).to_contain_text(words)
+        assert await visitor.page.locator(f"#f-{name}").get_attribute("aria-invalid") == "true"
+    await expect(visitor.page.locator("#problem")).to_be_focused()
+    await expect(visitor.page.locator("#f-name")).to_have_value("kept")
+    await visitor.check_access()
+    await visitor.fill(meta="", priority="", labels="")
+    await visitor.send("Make the timer")
+    await expect(visitor.page.locator("#h-delay")).to_contain_text("no duration")
+    await expect(visitor.page.locator("#h-url")).to_contain_text("http")
+    visitor.complaints.clear()  # a 422 is one to the browser
+
+
+async def test_a_timer_is_cancelled(visitor: Visitor, api: Api) -> None:
+    made = await api.create(hours=1, url="https://example.com")
+    await visitor.go(f"/timers/{made['id']}")
+    await visitor.page.get_by_text("Cancel", exact=True).click()
+    await visitor.send("Cancel this timer")
+    await visitor.sees("it will not be called", "cancelled")
+    assert (await api.get(made["id"]))["status"] == "cancelled"
+    await visitor.check_access()
+
+
+async def test_an_action_that_comes_too_late_is_told(opened: Opened, api: Api) -> None:
+    """On a page that does not renew itself."""
+    visitor = await opened(api.url, java_script_enabled=False)
+    made = await api.create(hours=1, url="https://example.com")
+    await visitor.go(f"/timers/{made['id']}")
+    await visitor.page.get_by_text("Cancel", exact=True).click()
+    await api.client.delete(f"/timers/{made['id']}")
+    await visitor.send("Cancel this timer")
+    await expect(visitor.page.locator("#problem")).to_contain_text("cannot be cancelled any more")
+
+
+async def test_the_receiver_shows_the_call(visitor: Visitor, api: Api) -> None:
+    """What a newcomer does in the first minute: the page counts down, and shows the call as it arrived."""
+    await visitor.go("/echo")
+    await visitor.fill(delay="2")
+    await visitor.send("Make the timer")
+    await visitor.sees("Called in")
+    await visitor.sees("Delivered", "Attempt 1: delivered", "webhook-id: " + _id_in(visitor), "timer-attempt: 1")
+    await expect(visitor.page.locator("#title .state")).to_have_text("delivered")
+
+
+async def test_the_receiver_answers_as_asked(visitor: Visitor) -> None:
+    await visitor.go("/echo")
+    await visitor.fill(delay="0")
+    await visitor.page.select_option("[name=status]", "503")
+    await visitor.send("Make the timer")
+    await visitor.sees("Attempt 1: rejected", "HTTP 503", "Next attempt 2")
+
+
+async def test_lists_are_searched(visitor: Visitor, api: Api) -> None:
+    made = await api.create(hours=1, url="https://example.com", name="needle")
+    await api.create(hours=1, url="https://example.com", name="hay")
+    await visitor.go("/timers")
+    await visitor.fill(find="needle")
+    await visitor.send("Find")
+    await expect(visitor.page.locator("table.list tbody tr")).to_have_count(1)
+    await visitor.go("/timers")
+    await visitor.fill(find=made["id"].upper())
+    await visitor.send("Find")
+    await visitor.sees("needle")
+    assert _id_in(visitor) == made["id"]
+    await visitor.go("/timers?status=scheduled")
+    assert set(await visitor.page.locator("table.list .state").all_inner_texts()) == {"scheduled"}
+
+
+async def test_long_lists_have_pages(visitor: Visitor, api: Api) -> None:
+    await api.client.post("/timers/batch", json={"timers": [{"hours": 2, "url": "https://example.com"}] * 120})
+    await visitor.go("/timers?status=scheduled")
+    seen: set[str] = set()
+    pages = 0
+    while True:
+        ids = [str(await link.get_attribute("href")) for link in await visitor.page.locator("a.id").all()]
+        assert not seen & set(ids)
+        seen |= set(ids)
+        pages += 1
+        following = visitor.page.get_by_role("link", name="Next page")
+        if not await following.count():
+            break
+        async with visitor.page.expect_navigation():
+            await following.click()
+    assert len(seen) >= 120
+    assert pages >= 3
+
+
+async def test_collections_are_made_changed_paused_and_deleted(visitor: Visitor, api: Api) -> None:
+    await visitor.go("/collections")
+    await visitor.page.get_by_text("New collection").click()
+    await visitor.fill(name="letters", waiting_max="10", egress_allow="10.0.0.0/8\n192.168.0.0/16", priority="7")
+    await visitor.fill(retry='{"max_attempts": 2}')
+    await visitor.send("Make the collection")
+    await visitor.sees("Saved.", "Collection letters")
+    made = (await api.client.get("/collections/letters")).json()
+    assert (made["waiting_max"], made["egress_allow"]) == (10, ["10.0.0.0/8", "192.168.0.0/16"])
+    assert (made["defaults"]["priority"], made["defaults"]["retry"]["max_attempts"]) == (7, 2)
+
+    await visitor.fill(waiting_max="", timeout_seconds="3")
+    await visitor.send("Save")
+    changed = (await api.client.get("/collections/letters")).json()
+    assert changed == {**made, "waiting_max": None, "defaults": {**made["defaults"], "timeout_seconds": 3.0}}
+
+    await visitor.send("Pause")
+    await visitor.sees("Paused", "its timers wait")
+    await visitor.send("Resume")
+    await visitor.sees("It goes on.")
+    await visitor.page.get_by_text("Delete", exact=True).click()
+    await visitor.send("Delete it")
+    await visitor.sees("Deleted.")
+    assert (await api.client.get("/collections/letters")).status_code == 404
+
+
+async def test_a_collection_that_cannot_be_is_not_made(visitor: Visitor) -> None:
+    await visitor.go("/collections")
+    await visitor.page.get_by_text("New collection").click()
+    await visitor.fill(name="no spaces", retention_days="-1")
+    await visitor.send("Make the collection")
+    await expect(visitor.page.locator("#problem")).to_be_visible()
+    await visitor.check_access()
+    visitor.complaints.clear()
+
+
+async def test_routes_are_made_changed_signed_paused_and_deleted(visitor: Visitor, api: Api) -> None:
+    await visitor.go("/routes")
+    await visitor.page.get_by_text("New route").click()
+    await visitor.fill(
+        name="mail", url="https://example.com/mail", headers="X-A: b", calls_max="5", rate_per_second="2.5"
+    )
+    await visitor.page.locator("[name=append_id]").uncheck()
+    await visitor.send("Make the route")
+    await visitor.sees("Saved.", "Route mail")
+    made = (await api.client.get("/routes/mail")).json()
+    assert (made["url"], made["append_id"]) == ("https://example.com/mail", False)
+    assert (made["calls_max"], made["rate_per_second"], made["headers"]) == (5, 2.5, {"X-A": "b"})
+
+    await visitor.fill(calls_max="6")
+    await visitor.send("Save")
+    assert (await api.client.get("/routes/mail")).json() == {**made, "calls_max": 6}
+
+    await visitor.send("New secret")
+    await visitor.sees("shown this once", "whsec_")
+    await visitor.check_access()
+    await visitor.go("/routes/mail")
+    assert "whsec_" not in await visitor.text()
+    await visitor.sees("signed")
+    await visitor.page.get_by_text("No secret").click()
+    await visitor.send("Take the secrets away")
+    assert not (await api.client.get("/routes/mail")).json()["has_secret"]
+
+    await visitor.go("/routes")
+    await visitor.send("Pause mail")
+    await visitor.sees("paused")
+    await visitor.go("/events")
+    await visitor.sees("route.paused", "routes/mail")
+    await visitor.go("/routes/mail")
+    await visitor.page.get_by_text("Delete", exact=True).click()
+    await visitor.send("Delete it")
+    assert (await api.client.get("/routes/mail")).status_code == 404
+
+
+async def test_controllers_are_those_at_work(visitor: Visitor, at_work: System) -> None:
+    await visitor.go("/controllers")
+    rows = visitor.page.locator("table.list tbody tr")
+    await expect(rows).to_have_count(1)
+    process = at_work.services[1].process
+    assert process
+    await expect(rows).to_contain_text(f":{process.pid}")
