@@ -14,6 +14,7 @@ from playwright.async_api import Browser, async_playwright
 from tests.browser.visitor import Visitor
 from tests.conftest import empty
 from tests.one_engine import keep_one_engine
+from tests.receiver import OK, Arrival
 from tests.system import Api, System
 from timer_db.embedded import EmbeddedServer
 
@@ -52,9 +53,24 @@ async def at_work(server: EmbeddedServer) -> AsyncIterator[System]:
     """An API, a controller and a receiver."""
     empty(server.url)
     async with System(server, server.url) as system:
+        system.receiver.answer = _answer
         await system.start_api()
         await system.start_controller()
         yield system
+
+
+HOSTILE = '<b class=hostile>&lt;</b><script>hacked = 1</script><img src=x onerror="hacked=1">\'"><!--'
+"""Must be shown as it stands here, wherever it comes from."""
+
+
+def _answer(arrival: Arrival) -> bytes:
+    """By the path that is called."""
+    if arrival.target.startswith("/gone"):
+        return b"HTTP/1.1 410 Gone\r\nContent-Length: 4\r\n\r\ngone"
+    if arrival.target.startswith("/hostile"):
+        text = HOSTILE.encode()
+        return b"HTTP/1.1 410 %s\r\nContent-Length: %d\r\n\r\n%s" % (text, len(text), text)
+    return OK
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import ConsoleMessage, Dialog, Error, Page, Response, expect
+from playwright.async_api import ConsoleMessage, Dialog, Error, Page, Response, ViewportSize, expect
 
-PHONE = {"width": 390, "height": 844}
+PHONE: ViewportSize = {"width": 390, "height": 844}
 
 
 class Visitor:
@@ -47,9 +47,10 @@ class Visitor:
         for each in words:
             await expect(self.page.locator("main")).to_contain_text(each, timeout=15_000)
 
-    async def check_access(self) -> None:
-        """Whether everybody can use this page, as far as a program can tell (axe-core)."""
-        results = await Axe().run(self.page)
+    async def check_access(self, *rules: str) -> None:
+        """Whether everybody can use this page, as far as a program can tell (axe-core): all rules, or some."""
+        only = {"runOnly": {"type": "rule", "values": list(rules)}} if rules else {}
+        results = await Axe().run(self.page, options={"resultTypes": ["violations"], **only})
         found: list[dict[str, Any]] = results.response["violations"]
         told = [f"{each['id']}: {each['help']}: {[node['html'] for node in each['nodes']]}" for each in found]
         assert not told, f"{self.page.url}\n" + "\n".join(told)

@@ -13,6 +13,7 @@ from importlib import resources
 from pathlib import Path
 from urllib.parse import parse_qs
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 from starlette.staticfiles import StaticFiles
@@ -105,7 +106,10 @@ class Console:
             return self._refusal(visit, errors.internal(error))
 
     async def _file(self, request: Request, path: str) -> Response:
-        found = await self._files.get_response(path, request.scope)
+        try:
+            found = await self._files.get_response(path, request.scope)
+        except HTTPException:
+            raise errors.not_served("GET", ()) from None
         # A copy that was kept is asked about each time: the modules of two versions never meet.
         found.headers["Cache-Control"] = "no-cache"
         return found
