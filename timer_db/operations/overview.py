@@ -193,7 +193,7 @@ async def where_is(shards: Shards, timer: Timer) -> Whereabouts:
                 return Whereabouts(name, since_us)
         elif timer.state is TimerState.scheduled and timer.next_attempt_at_us is not None:
             place = entry_of(timer.id, timer.priority, timer.next_attempt_at_us)
-            return Whereabouts(is_deferred=bool(await connection.rows(deferred.holding(place))))
+            return Whereabouts(is_deferred=bool(await connection.rows(overview.deferring(place))))
         return Whereabouts()
 
     return await transactions.run(shard.engine, work)

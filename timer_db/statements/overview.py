@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from timer_db.domain.queue_entry import ENTRY_BYTES, HEAD_KEY, time_bound
+from timer_db.domain.queue_entry import ENTRY_BYTES, HEAD_KEY, QueueEntry, time_bound
 from timer_db.statements.literals import FORCE_KEY, of_bytes, of_list
 
 SAMPLES_PER_BATCH = 8
@@ -103,3 +103,11 @@ def holding(timer_id: bytes) -> str:
 
 def _numbers(numbers: Iterable[int]) -> str:
     return ",".join(str(number) for number in sorted(numbers)) or "NULL"
+
+
+def deferring(place: QueueEntry) -> str:
+    """The receiver that this entry waits for; no row when it waits for none."""
+    return (
+        f"SELECT destination FROM deferred_queue WHERE priority_rank = {place.rank}"
+        f" AND due_key = {of_bytes(place.due_key)}"
+    )
