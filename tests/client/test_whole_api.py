@@ -18,8 +18,21 @@ from timer_api.events.routes import EventShown
 from timer_api.routes.schemas import RouteAsked, RouteShown, SecretShown
 from timer_api.settings import ApiSettings
 from timer_api.timers.answered import AttemptShown, RetryShown, TimerShown
-from timer_api.timers.schemas import RetryAsked, TimerAsked
-from timer_client import ApiKey, Attempt, Collection, Controller, Event, Route, RouteSecret, Timer, asked
+from timer_api.timers.bulk import BulkAsked, BulkShown, RefusedShown, RescheduleAsked
+from timer_api.timers.schemas import ChangeAsked, RetryAsked, TimerAsked
+from timer_client import (
+    ApiKey,
+    Attempt,
+    Bulk,
+    Collection,
+    Controller,
+    Event,
+    Refused,
+    Route,
+    RouteSecret,
+    Timer,
+    asked,
+)
 from timer_client.answers import Retry
 from timer_client.calls import Request, Resource, SyncCaller, call, walk
 from timer_client.client import _Resources
@@ -87,6 +100,8 @@ def test_every_call_of_the_api_is_one_of_the_client() -> None:
         (Collection, CollectionShown),
         (Route, RouteShown),
         (RouteSecret, SecretShown),
+        (Bulk, BulkShown),
+        (Refused, RefusedShown),
         (Event, EventShown),
         (Controller, ControllerShown),
     ],
@@ -104,7 +119,15 @@ def test_what_is_shown_has_a_place(ours: Any, theirs: Any) -> None:
         (asked.CollectionSettings, CollectionAsked, set()),
         (asked.CollectionDefaults, DefaultsAsked, set()),
         (asked.RouteSettings, RouteAsked, set()),
+        (asked.TimerChanges, ChangeAsked, {"due"}),
     ],
 )
 def test_all_that_can_be_asked_for_can_be_said(ours: Any, theirs: Any, added: set[str]) -> None:
     assert set(ours.__annotations__) - added == set(theirs.__annotations__)
+
+
+def test_all_ways_to_name_many_can_be_said() -> None:
+    """The place where the next call goes on is no business of the user."""
+    assert {*asked.Which.__annotations__, "cursor", "limit"} == set(BulkAsked.__annotations__)
+    said = {*asked.Rescheduled.__annotations__, "shift"} - {"due"}
+    assert said | {"cursor", "limit"} == set(RescheduleAsked.__annotations__)
