@@ -179,6 +179,8 @@ class Schedule(Shown):
     last_run_at: datetime | None = None
     last_timer_id: str | None = None
     created_at: datetime
+    unreadable: str | None = None
+    """Why `timer` cannot be decrypted; None when all is well."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -141,18 +141,29 @@ class TimerTemplate(TimerContent, total=False):
     collection: str
 
 
-class ScheduleSettings(TypedDict, total=False):
-    """A schedule: exactly one of `cron` and `every`."""
+class ScheduleTimes(TypedDict, total=False):
+    """When a schedule runs: exactly one of `cron` and `every`."""
 
-    cron: str
-    every: timedelta | float | str
+    cron: str | None
+    every: timedelta | float | str | None
     timezone: str
-    start_at: datetime | str
-    end_at: datetime | str
+    start_at: datetime | str | None
+    end_at: datetime | str | None
     jitter_seconds: float
     overlap: Overlap
     catch_up: CatchUp
+
+
+class ScheduleSettings(ScheduleTimes, total=False):
+    """A schedule."""
+
     timer: Required[TimerTemplate]
+
+
+class SchedulePreview(ScheduleTimes, total=False):
+    """A schedule of which only the times matter."""
+
+    timer: TimerTemplate
 
 
 class NewApiKey(TypedDict, total=False):

@@ -16,10 +16,11 @@ from timer_api.collections.schemas import CollectionAsked, CollectionShown, Defa
 from timer_api.controllers.routes import ControllerShown
 from timer_api.events.routes import EventShown
 from timer_api.routes.schemas import RouteAsked, RouteShown, SecretShown
+from timer_api.schedules.schemas import BackfillShown, PreviewAsked, RunsShown, ScheduleAsked, ScheduleShown
 from timer_api.settings import ApiSettings
 from timer_api.timers.answered import AttemptShown, RetryShown, TimerShown
 from timer_api.timers.bulk import BulkAsked, BulkShown, RefusedShown, RescheduleAsked
-from timer_api.timers.schemas import ChangeAsked, RetryAsked, TimerAsked
+from timer_api.timers.schemas import ChangeAsked, RetryAsked, RunAsked, TimerAsked
 from timer_client import (
     ApiKey,
     Attempt,
@@ -30,10 +31,11 @@ from timer_client import (
     Refused,
     Route,
     RouteSecret,
+    Schedule,
     Timer,
     asked,
 )
-from timer_client.answers import Retry
+from timer_client.answers import Backfill, Retry, Runs
 from timer_client.calls import Request, Resource, SyncCaller, call, walk
 from timer_client.client import _Resources
 
@@ -102,6 +104,9 @@ def test_every_call_of_the_api_is_one_of_the_client() -> None:
         (RouteSecret, SecretShown),
         (Bulk, BulkShown),
         (Refused, RefusedShown),
+        (Schedule, ScheduleShown),
+        (Runs, RunsShown),
+        (Backfill, BackfillShown),
         (Event, EventShown),
         (Controller, ControllerShown),
     ],
@@ -120,6 +125,9 @@ def test_what_is_shown_has_a_place(ours: Any, theirs: Any) -> None:
         (asked.CollectionDefaults, DefaultsAsked, set()),
         (asked.RouteSettings, RouteAsked, set()),
         (asked.TimerChanges, ChangeAsked, {"due"}),
+        (asked.ScheduleSettings, ScheduleAsked, set()),
+        (asked.SchedulePreview, PreviewAsked, set()),
+        (asked.TimerTemplate, RunAsked, set()),
     ],
 )
 def test_all_that_can_be_asked_for_can_be_said(ours: Any, theirs: Any, added: set[str]) -> None:

@@ -222,3 +222,14 @@ async def test_rescheduling_many(client: Any, scripted: Scripted, said: Any, sen
     [asked] = scripted.asked
     assert asked.target == "/timers/reschedule"
     assert asked.json == {"collection": "bills", "due_before": NOON_TEXT, **sent}
+
+
+async def test_a_backfill_goes_on_to_the_end(client: Any, scripted: Scripted) -> None:
+    scripted.say(200, {"made": 1000, "next_from": NOON_TEXT})
+    scripted.say(200, {"made": 5, "next_from": None})
+    seen: list[int] = []
+    start, end = NOON - timedelta(days=9), NOON + timedelta(days=1)
+    assert await got(client.schedules.backfill("daily", start=start, end=end, on_progress=seen.append)) == 1005
+    assert seen == [1000, 1005]
+    assert [asked.json["from"] for asked in scripted.asked] == [start.isoformat(), NOON.isoformat()]
+    assert {asked.json["to"] for asked in scripted.asked} == {end.isoformat()}

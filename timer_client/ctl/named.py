@@ -145,7 +145,7 @@ def next_runs(
         if name is not None:
             runs = client.schedules.next_runs(name, count=count)
         else:
-            runs = client.schedules.preview(**fields_of(file, assignments))[:count]
+            runs = client.schedules.preview(count=count, **fields_of(file, assignments))
     if output is Form.table:
         sys.stdout.writelines(f"{run.isoformat()}\n" for run in runs)
     else:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Unpack
 
 from timer_client.answers import Backfill, Runs, Schedule
-from timer_client.asked import ScheduleSettings, document
+from timer_client.asked import SchedulePreview, ScheduleSettings, document
 from timer_client.calls import C, Repeat, Request, call, json_bytes, path, query
 from timer_client.reading import read, reader
 from timer_client.resources.named import Named
@@ -30,16 +30,23 @@ class Schedules(Named[C, Schedule]):
         return Request(method="GET", path=path(self.member, name, "next"), read=_runs, query=query(count=count))
 
     @call
-    def preview(self, **settings: Unpack[ScheduleSettings]) -> Request[tuple[datetime, ...]]:
-        """When such a schedule would run next. Nothing is stored."""
-        body = json_bytes(_document(settings))
-        return Request(method="POST", path=path(self.member, "next"), read=_runs, body=body)
+    def preview(self, *, count: int = 10, **settings: Unpack[SchedulePreview]) -> Request[tuple[datetime, ...]]:
+        """When such a schedule would run next, without jitter. Nothing is stored."""
+        return Request(
+            method="POST",
+            path=path(self.member, "next"),
+            read=_runs,
+            query=query(count=count),
+            body=json_bytes(_document(settings)),
+        )
 
     @call
     def backfill(
         self, name: str, *, start: datetime, end: datetime, on_progress: Callable[[int], object] | None = None
     ) -> Generator[Request[Any], Any, int]:
-        """Make the runs that it would have had from `start` to `end`; gives how many were made.
+        """Make the runs from `start` on and before `end`, whether or not they were made at their time.
+
+        They are called now. Gives how many were made.
 
         It takes as many calls as there are thousands; `on_progress` gets the sum so far after each.
         """
@@ -60,7 +67,7 @@ class Schedules(Named[C, Schedule]):
         return made
 
 
-def _document(settings: ScheduleSettings) -> dict[str, Any]:
+def _document(settings: ScheduleSettings | SchedulePreview) -> dict[str, Any]:
     found: dict[str, Any] = {**settings}
     if isinstance(every := found.get("every"), timedelta):
         found["every"] = every.total_seconds()

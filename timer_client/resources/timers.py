@@ -178,7 +178,7 @@ class Timers(Resource[C]):
     def replay_many(
         self, *, on_progress: OnProgress | None = None, **which: Unpack[Which]
     ) -> Generator[Request[Any], Any, Bulk]:
-        """Call all of these again that failed or are unknown; by `ids` or that `status`, also what was delivered."""
+        """Call all of these again that failed or are unknown; by `ids` or `status`, also what was delivered."""
         return (yield from _bulk("replay", which, on_progress, repeat=Repeat.if_not_done))
 
 
