@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -12,7 +13,7 @@ from sqlalchemy import Column, Integer, MetaData, Table, create_engine, insert
 from timer_client.receive import Receiver
 from timer_client.receive.sql import SqlSeen, seen_table
 
-PORT, SECRET, DATABASE_URL = sys.argv[1:]
+LISTENING, SECRET, DATABASE_URL = sys.argv[1:]
 
 receiver = Receiver(SECRET)
 engine = create_engine(DATABASE_URL)
@@ -37,4 +38,6 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
 
-HTTPServer(("127.0.0.1", int(PORT)), Handler).serve_forever()
+server = HTTPServer(("127.0.0.1", 0), Handler, bind_and_activate=False)
+server.socket = socket.socket(fileno=int(LISTENING))
+server.serve_forever()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import time
 from base64 import b64decode
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from tests.client.conftest import SECRET
-from tests.client.processes import running
+from tests.client.processes import running, wait_until_it_listens
 from tests.system import System, free_port
 from timer_client import AsyncClient
 from timer_controller.signing import Signer
@@ -43,10 +44,11 @@ async def test_an_example_does_the_work_once(name: str, system: System, tmp_path
     url, database_url = f"http://127.0.0.1:{port}/reminders", f"sqlite:///{tmp_path}/receiver.db"
     environment = {"TIMER_SECRETS": SECRET, "DATABASE_URL": database_url}
     async with (
-        running(*SERVERS[name], str(port), port=port, **environment),
+        running(*SERVERS[name], str(port), environment=environment) as process,
         AsyncClient(system.apis[0].url) as timers,
         httpx.AsyncClient(trust_env=False) as stranger,
     ):
+        await wait_until_it_listens(process, port)
         timer = await timers.timers.create(due=0, url=url, meta={"text": "call Zoë"})
         await system.apis[0].wait_for_status_of(timer.id, "delivered")
         body = json.dumps({"meta": {"text": "call Zoë"}}).encode()
@@ -62,20 +64,25 @@ async def test_a_repeat_after_a_crash_is_dropped_if_and_only_if_the_work_was_com
     system: System, tmp_path: Path
 ) -> None:
     async def work_done(dies: str) -> list[int]:
-        port, database_url = free_port(), f"sqlite:///{tmp_path}/{dies}.db"
-        command = [CRASHING, str(port), SECRET, database_url]
-        async with AsyncClient(system.apis[0].url) as client:
-            async with running(*command, port=port) as first:
+        database_url = f"sqlite:///{tmp_path}/{dies}.db"
+        # Between the first receiver and the second, calls wait here.
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            command = [CRASHING, str(listening.fileno()), SECRET, database_url]
+            async with AsyncClient(system.apis[0].url) as client:
                 timer = await client.timers.create(
-                    due=0, url=f"http://127.0.0.1:{port}", meta=dies, retry={"initial_seconds": 1, "factor": 1}
+                    due=0,
+                    url=f"http://127.0.0.1:{listening.getsockname()[1]}",
+                    meta=dies,
+                    retry={"initial_seconds": 0.1},
+                    timeout_seconds=60,
                 )
-                await first.wait()
-            async with running(*command, port=port):
-                await system.apis[0].wait_for_status_of(timer.id, "delivered")
-            assert (await client.timers.attempts(timer.id))[0].outcome == "unknown"
+                async with running(*command, pass_fds=[listening.fileno()]) as first:
+                    await first.wait()
+                async with running(*command, pass_fds=[listening.fileno()]):
+                    await system.apis[0].wait_for_status_of(timer.id, "delivered", timeout_seconds=60)
+                attempts = await client.timers.attempts(timer.id)
+        assert [attempt.outcome for attempt in attempts] == ["unknown", "delivered"]
         return rows(database_url, "SELECT attempt FROM work")
 
     before, after = await asyncio.gather(work_done("before"), work_done("after"))
-    assert len(before) == 1
-    assert before[0] > 1
-    assert after == [1]
+    assert (before, after) == ([2], [1])
