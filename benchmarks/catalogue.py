@@ -180,6 +180,18 @@ MEANINGS: dict[str, dict[str, Meaning]] = {
             for part in ("p50", "p99")
         },
     },
+    "bulk": {
+        "cancelled_per_second": Meaning("cancelled/s, by a selector", _RATE, "10,000 a call, one call at a time"),
+        "cancelled_by_ids_per_second": Meaning("cancelled/s, by ids", _RATE),
+        "moved_per_second": Meaning("moved/s, by a selector", _RATE, "`POST /timers/reschedule` with a shift"),
+        "replayed_per_second": Meaning("replayed/s, by status", _RATE),
+        "p50_ms": Meaning("ms to the answer of a cancel, p50", _TWO),
+        "max_ms": Meaning("ms to the answer of a cancel, max", _TWO),
+        "api_us": Meaning("µs CPU: API", _ONE, "CPU time per cancelled timer"),
+        "database_us": Meaning("µs CPU: database", _ONE),
+        "row_lock_waits": Meaning("row lock waits", _WHOLE, "a controller polls meanwhile"),
+        "others_cores": _NOISE,
+    },
     "slow": {
         "p99_times_healthy": Meaning("p99 of nine ÷ without the hanging one", _TWO, "by nginx's log"),
         **_latency("lateness", "one hangs: lateness"),

@@ -74,6 +74,12 @@ class Observer:
             cursor.execute(sql)
             return list(cursor.fetchall())
 
+    def run(self, *statements: str) -> None:
+        """Statements of a workload, each a transaction."""
+        with self._connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+
     def number(self, sql: str) -> int:
         """The one number of an answer."""
         return int(self.rows(sql)[0][0])

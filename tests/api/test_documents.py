@@ -19,6 +19,7 @@ from timer_api.health import HealthShown
 from timer_api.routes.schemas import RoutePageShown, RouteShown, SecretShown
 from timer_api.schedules.schemas import BackfillShown, RunsShown, SchedulePageShown, ScheduleShown
 from timer_api.timers.answered import AttemptsShown, BatchShown, TimerPageShown, TimerShown
+from timer_api.timers.bulk import BulkShown
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
@@ -28,6 +29,7 @@ MODELS: dict[str, Any] = {
     "TimerPageShown": TimerPageShown,
     "AttemptsShown": AttemptsShown,
     "ApiKeyShown": ApiKeyShown,
+    "BulkShown": BulkShown,
     "ApiKeyPageShown": ApiKeyPageShown,
     "CollectionShown": CollectionShown,
     "CollectionPageShown": CollectionPageShown,
@@ -73,6 +75,12 @@ async def test_it_names_every_call(client: httpx.AsyncClient) -> None:
     assert document["openapi"].startswith("3.1")
     assert {name for name, _ in operations(document)} == {
         "POST /timers",
+        "POST /timers/cancel",
+        "POST /timers/reschedule",
+        "POST /timers/replay",
+        "PATCH /timers/{timer_id}",
+        "POST /timers/{timer_id}/fire",
+        "POST /timers/{timer_id}/replay",
         "POST /timers/batch",
         "GET /timers",
         "GET /timers/{timer_id}",

@@ -170,7 +170,7 @@ async def test_an_unknown_path_is_a_problem(client: httpx.AsyncClient, path: str
     ("method", "path", "allowed"),
     [
         ("PUT", "/timers", "GET, POST"),
-        ("POST", "/timers/019a9f2e-5c3d-7000-8a1b-2c3d4e5f6071", "DELETE, GET"),
+        ("POST", "/timers/019a9f2e-5c3d-7000-8a1b-2c3d4e5f6071", "DELETE, GET, PATCH"),
         ("DELETE", "/health/live", "GET"),
         ("OPTIONS", "/timers", "GET, POST"),
         ("POST", "/docs", "GET"),

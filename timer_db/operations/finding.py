@@ -24,7 +24,7 @@ from timer_db.transactions import Connection
 
 LOOK_MAX = 2000
 """Marks are counted no further than this when the rarest is looked for."""
-WORK_MAX = 2000
+WORK_MAX = 1000
 """So many timers are looked at for a page, whatever is found."""
 _MARKS_PER_WORK = 4
 """To compare marks only, of so many timers, costs as much as to read one."""
