@@ -13,6 +13,7 @@ from timer_db.domain.claim import Finished, Returned
 from timer_db.domain.errors import UnexpectedCount
 from timer_db.domain.queue_entry import QueueEntry, pack, unpack
 from timer_db.domain.states import Outcome, TimerState
+from timer_db.operations.notices import write_notices
 from timer_db.statements import attempts, claims, counts, deferred, queue, timers
 from timer_db.statements.counts import Counted
 from timer_db.transactions import Connection
@@ -121,13 +122,11 @@ async def write_attempts(connection: Connection, controller_id: int, finished: S
     )
     if ended:
         await connection.write(counts.add(ended))
-    ends = [
-        (f.state, f.entry.timer_id, f.finished_at_us)
-        for f in finished
-        if f.state in (TimerState.failed, TimerState.unknown)
-    ]
-    if ends:
+    failed = [f for f in finished if f.state in (TimerState.failed, TimerState.unknown)]
+    if failed:
+        ends = [(f.state, f.entry.timer_id, f.finished_at_us) for f in failed]
         await connection.write(attempts.end(ends), count=len(ends))
+        await write_notices(connection, failed)
     retries = [(f, f.retry_at_us) for f in finished if f.retry_at_us is not None]
     if retries:
         again = {f.entry.timer_id: (at, f.outcome is Outcome.unknown) for f, at in retries}

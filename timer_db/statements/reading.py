@@ -37,6 +37,14 @@ def standing(timer_ids: Iterable[bytes]) -> str:
     )
 
 
+def wanting_notice(timer_ids: Iterable[bytes]) -> str:
+    """Those of these timers whose failure is to be told."""
+    return (
+        f"SELECT {_SHOWN} FROM timers t {STATE_OF_TIMER} WHERE t.id IN ({of_list(timer_ids)})"
+        " AND t.on_failure_url IS NOT NULL"
+    )
+
+
 def newest(before: bytes | None, limit: int) -> str:
     """Ids of timers in any state, newest first."""
     bound = f"WHERE id < {of_bytes(before)}" if before else ""
