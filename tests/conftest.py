@@ -2,7 +2,7 @@
 
 pytest                       both engines
 pytest --engine mariadb      one of them
-pytest -n 3                  three workers, each with servers of its own
+pytest -n 2                  two workers, each with servers of its own
 """
 
 from __future__ import annotations
