@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from timer_controller.egress import DENY_PORTS, EgressGuard, parse_ports
 from timer_controller.settings import ControllerSettings
 from timer_controller.special_addresses import METADATA, Address, is_public
-from timer_db.domain.address_ranges import Network, parse_ranges
+from timer_db.domain.address_ranges import Network, parse_range, parse_ranges
 
 PUBLIC = [
     "1.1.1.1", "8.8.8.8", "93.184.215.14", "100.63.255.255", "100.128.0.0", "126.255.255.255", "128.0.0.0",
@@ -269,3 +269,44 @@ def test_the_guard_is_on_without_any_setting() -> None:
 def test_a_host_that_is_an_address_is_judged_without_a_look_up(host: str, refused: str | None) -> None:
     refusal = guard().host_refusal(host)
     assert (refusal is None) if refused is None else str(refusal).startswith(refused)
+
+
+# The ranges of a collection
+
+
+@given(
+    st.ip_addresses() | st.sampled_from(list(map(ip_address, [*PUBLIC, *NOT_PUBLIC]))),
+    st.sampled_from(["", "10.0.0.0/8,fd00::/8"]),
+    st.sampled_from(["0.0.0.0/0,::/0", "10.0.0.0/8", "8.8.8.8/32,2000::/3"]),
+)
+def test_narrowing_opens_nothing_and_closes_what_lies_outside(address: Address, allowed: str, ranges: str) -> None:
+    wide = guard(allowed)
+    narrow = wide.narrowed(tuple(parse_ranges(ranges)))
+    if narrow.address_refusal(address) is None:
+        assert wide.address_refusal(address) is None
+        mapped = getattr(address, "ipv4_mapped", None)
+        assert any((mapped or address) in network for network in parse_ranges(ranges))
+    elif wide.address_refusal(address) is None and ranges == "0.0.0.0/0,::/0":
+        pytest.fail("everything narrows nothing")
+
+
+def test_what_an_address_embeds_is_held_to_the_ranges_as_well() -> None:
+    wide = guard("10.0.0.0/8")
+    through = ip_address("64:ff9b::10.0.0.1")
+    assert wide.address_refusal(through) is None
+    assert wide.narrowed(tuple(parse_ranges("64:ff9b::/96,10.0.0.0/8"))).address_refusal(through) is None
+    for ranges in ("64:ff9b::/96", "10.0.0.0/8"):
+        refusal = wide.narrowed(tuple(parse_ranges(ranges))).address_refusal(through)
+        assert refusal is not None
+        assert "egress_allow" in refusal
+
+
+def test_no_ranges_narrow_nothing() -> None:
+    wide = guard("10.0.0.0/8")
+    assert wide.narrowed(None) is wide
+
+
+@pytest.mark.parametrize("text", ["10.0.0.1/8", "10.0.0.0/33", "a", "", "::ffff:10.0.0.0/104"])
+def test_what_is_no_range_says_what_one_looks_like(text: str) -> None:
+    with pytest.raises(ValueError, match=r"a range looks like 10\.0\.0\.0/8|write it as IPv4"):
+        parse_range(text)

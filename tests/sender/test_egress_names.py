@@ -265,3 +265,23 @@ async def test_many_at_once_while_the_name_moves(sender: Http1Sender, names: Nam
     later = [await post(sender, street.url("flutter.test")) for _ in range(10)]
     assert all(result.outcome is Outcome.delivered or is_refused(result) for result in [*results, *later])
     assert street.is_quiet()
+
+
+async def test_calls_that_are_held_to_other_ranges_share_no_connection(
+    sender: Http1Sender, names: NameServer, street: Street
+) -> None:
+    """On one that is kept nothing is asked any more."""
+    names.say("shared.test", [PERMITTED])
+    ranges = [None, parse_ranges(PERMITTED), parse_ranges("127.0.0.3"), parse_ranges(f"{PERMITTED},10.0.0.0/8")]
+    for _ in range(2):
+        for within in ranges:
+            asked = call(street.url("shared.test"))
+            asked.within = within and tuple(within)
+            result = await sender.send(asked, lambda: True)
+            if within is None or PERMITTED in str(within):
+                assert result.outcome is Outcome.delivered
+            else:
+                assert (result.outcome, result.forbidden) == (Outcome.not_sent, True)
+                assert result.reason == f"{PERMITTED} is in none of the ranges of its collection (egress_allow)"
+    assert street.receiver.accepted == 3
+    assert street.is_quiet()

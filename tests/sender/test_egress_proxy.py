@@ -13,6 +13,7 @@ from timer_controller.__main__ import _sender as sender_of
 from timer_controller.sender.general import HttpxSender
 from timer_controller.sender.protocol import Result, Sender
 from timer_controller.settings import ControllerSettings
+from timer_db.domain.address_ranges import parse_ranges
 from timer_db.domain.states import Outcome
 
 
@@ -117,3 +118,19 @@ async def test_a_redirect_is_not_followed_through_a_proxy_either(receive: Receiv
     assert (result.outcome, result.status) == (Outcome.rejected, 307)
     assert asked == ["http://receiver.test:80/"]
     await proxied.sender.aclose()
+
+
+async def test_a_collection_with_ranges_is_called_at_literal_addresses_only(proxied: Proxied) -> None:
+    """Where a name leads, the proxy alone knows."""
+    within = tuple(parse_ranges("8.8.8.0/24"))
+    for host, outcome in (
+        ("8.8.8.8", Outcome.delivered),
+        ("8.8.9.9", Outcome.not_sent),
+        ("a.test", Outcome.not_sent),
+    ):
+        asked = call(f"http://{host}/")
+        asked.within = within
+        result = await proxied.sender.send(asked, lambda: True)  # type: ignore[attr-defined]
+        assert (result.outcome, result.forbidden) == (outcome, outcome is Outcome.not_sent), host
+        assert (outcome is Outcome.delivered) != ("egress_allow" in result.reason)
+    assert proxied.asked == ["POST http://8.8.8.8:80/"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from typing import Any
 
 import orjson
 import pytest
@@ -12,9 +14,17 @@ from hypothesis import strategies as st
 from tests.unit.makers import DUE_US, in_hand, make_claim, make_timer
 from timer_controller.calls import body_of, call_of, with_id
 from timer_controller.sender.protocol import Call
+from timer_controller.signing import Signer
 from timer_controller.version import USER_AGENT
+from timer_db.domain.address_ranges import parse_range
 from timer_db.domain.backoff import RetryPolicy
+from timer_db.domain.claim import Claim
+from timer_db.domain.collection import Collection, CollectionSettings
+from timer_db.domain.directory import ONLY_DEFAULT, Directory
+from timer_db.domain.errors import ContentUnreadable
+from timer_db.domain.owner import Owner
 from timer_db.domain.representation import represent, represent_firing, rfc3339
+from timer_db.domain.route import Route, RouteSettings, Secret
 from timer_db.domain.states import OnUnknown
 from timer_db.domain.timer import Json, Timer
 
@@ -149,3 +159,73 @@ def test_the_text_that_is_put_together_is_the_representation(timer: Timer) -> No
     assert represent_firing(in_hand(timer), rfc3339(timer.due_at_us)).encode() == orjson.dumps(
         represent(timer, DUE_US)
     )
+
+
+# What a route says
+
+ROUTE = RouteSettings(
+    url="https://route.test/r?x=1",
+    method="PUT",
+    headers={"X-Shop": "route", "Authorization": "Bearer r", "webhook-id": "forged"},
+    timeout_seconds=3.0,
+)
+SECRETS = (Secret(b"n" * 32), Secret(b"o" * 32, until_us=DUE_US + 10))
+
+
+def directory(settings: RouteSettings = ROUTE, **fields: Any) -> Directory:
+    """One with this route, number 3."""
+    return Directory(ONLY_DEFAULT.collections, {3: Route(3, "r", settings, **fields)})
+
+
+def routed(**fields: Any) -> Claim:
+    asked = {"url": None, "method": None, "timeout_seconds": None, "retry": None, "owner": Owner(1, 3)}
+    return make_claim(**{**asked, **fields})
+
+
+def test_a_route_says_what_its_timer_does_not() -> None:
+    claim = routed(headers={"x-shop": "own", "X-Own": "1"})
+    call = call_of(claim, DUE_US, directory=directory())
+    assert (call.method, call.timeout_seconds) == ("PUT", 3.0)
+    assert call.url == f"https://route.test/r/{claim.timer.id}?x=1"
+    headers = headers_of(call)
+    assert [value for name, value in headers if name.lower() == "x-shop"] == ["own"]
+    assert {("Authorization", "Bearer r"), ("X-Own", "1"), ("webhook-id", str(claim.timer.id))} <= set(headers)
+    shown = json.loads(call.body)
+    assert (shown["route"], shown["url"], shown["method"], shown["retry"]) == ("r", None, None, None)
+    own = call_of(routed(method="DELETE", timeout_seconds=9.0), DUE_US, directory=directory())
+    assert (own.method, own.timeout_seconds, own.body) == ("DELETE", 9.0, b"")
+
+
+@pytest.mark.parametrize(("of_route", "of_timer"), [(True, False), (False, True), (False, False)])
+def test_either_of_them_leaves_the_url_as_it_is(of_route: bool, of_timer: bool) -> None:
+    settings = replace(ROUTE, append_id=of_route)
+    assert call_of(routed(append_id=of_timer), DUE_US, directory=directory(settings)).url == ROUTE.url
+
+
+def signatures_of(call: Call) -> list[str]:
+    return dict(headers_of(call)).get("webhook-signature", "").split()
+
+
+def test_secrets_of_a_route_sign_in_the_place_of_the_services_and_end_at_their_time() -> None:
+    service = Signer([b"s" * 32])
+    claim = routed(body=b"{}")
+    for at_us, keys in ((DUE_US, [b"n" * 32, b"o" * 32]), (DUE_US + 10, [b"n" * 32])):
+        call = call_of(claim, at_us, service, directory=directory(secrets=SECRETS))
+        wanted = Signer(keys).signatures(str(claim.timer.id), at_us // 1_000_000, b"{}")
+        assert signatures_of(call) == wanted.split()
+    for others in ((), (Secret(b"o" * 32, until_us=DUE_US - 1),)):
+        call = call_of(claim, DUE_US, service, directory=directory(secrets=others))
+        assert signatures_of(call) == service.signatures(str(claim.timer.id), DUE_US // 1_000_000, b"{}").split()
+
+
+def test_a_route_that_cannot_be_read_is_not_called() -> None:
+    with pytest.raises(ContentUnreadable, match="of its route, the key is missing"):
+        call_of(routed(), DUE_US, directory=directory(unreadable="the key is missing"))
+
+
+def test_a_collection_with_ranges_holds_its_calls_to_them() -> None:
+    ranges = (parse_range("10.0.0.0/8"),)
+    narrow = Collection(2, "narrow", CollectionSettings(egress_allow=ranges))
+    known = Directory({**ONLY_DEFAULT.collections, 2: narrow})
+    assert call_of(make_claim(owner=Owner(2)), DUE_US, directory=known).within == ranges
+    assert call_of(make_claim(), DUE_US, directory=known).within is None
