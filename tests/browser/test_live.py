@@ -147,9 +147,10 @@ async def test_what_is_wrong_is_the_first_thing_one_sees(opened: Opened, alone: 
     await expect(visitor.page.locator("#figure-due dd")).to_have_text("1")
     await visitor.check_access()
     await alone.start_controller()
-    await expect(verdict).to_contain_text("On time", timeout=SOON_MS)
-    # Said once to those who listen.
-    await expect(visitor.page.locator("#alarm")).to_have_text("All is well")
+    # It was called by now, and late.
+    await expect(verdict).to_contain_text("Calls begin late", timeout=SOON_MS)
+    # Said once, to those who listen.
+    await expect(visitor.page.locator("#alarm")).to_contain_text("Calls begin late")
     visitor.check_quiet()
 
 

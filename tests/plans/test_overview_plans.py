@@ -56,6 +56,7 @@ def watched(planner: Planner) -> Iterator[Planner]:
         (3 * 200 + 60, overview.newest_attempts(LAST_DAY_US, 200)),
         (4 * len(IN_HAND) + 60, overview.attempts_of(IN_HAND, LAST_DAY_US)),
         (300, overview.holding(timer_id(7))),
+        (60, overview.held_by(entry_of(UUID(bytes=timer_id(7)), 0, NOON_US))),
     ],
     ids=lambda value: " ".join(value.split()[:9]) if isinstance(value, str) else "",
 )

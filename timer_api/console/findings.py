@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from timer_api.console.held import Holder
 from timer_api.console.pulse import Sample
 from timer_api.console.words import milliseconds, number, span
 from timer_db.operations.overview import Glance
@@ -35,9 +36,10 @@ class Finding:
     do: str
 
 
-def findings(seen: Glance, sample: Sample, *, sees_all: bool) -> list[Finding]:
+def findings(seen: Glance, sample: Sample, holders: Sequence[Holder], *, sees_all: bool) -> list[Finding]:
     """Everything that is wrong, the worst first. What waits is told to those only who see every collection."""
-    found = [*_of_controllers(seen), *(_of_queue(seen, sample) if sees_all else ()), *_of_calls(sample)]
+    queue = (*_of_queue(seen, sample), *_of_holders(seen, holders)) if sees_all else ()
+    found = [*_of_controllers(seen), *queue, *_of_calls(sample)]
     return sorted(found, key=lambda finding: finding.level is not Level.bad)
 
 
@@ -67,12 +69,16 @@ def _of_queue(seen: Glance, sample: Sample) -> Iterator[Finding]:
             "It is worked off, highest priority and oldest first. Run more controllers to be faster;"
             f" {number(sample.delivered)} a second are delivered now.",
         )
-    if seen.deferred_at_us is not None:
-        late_seconds = (seen.now_us - seen.deferred_at_us) / 1_000_000
+
+
+def _of_holders(seen: Glance, holders: Sequence[Holder]) -> Iterator[Finding]:
+    unmeant = [held for held in holders if not held.is_meant]
+    if unmeant:
+        late_seconds = (seen.now_us - min(held.due_at_us for held in unmeant)) / 1_000_000
         yield Finding(
             Level.warning,
-            f"Calls wait for receivers that are slow or down, the oldest for {span(max(0, late_seconds))}.",
-            "The receivers are listed below. Their calls go on by themselves when they answer again.",
+            f"Receivers hold calls up, the oldest for {span(max(0, late_seconds))}.",
+            "They are listed below. Their calls go on by themselves when they answer again.",
         )
 
 

@@ -150,15 +150,14 @@ def _sample(before: Glance | None, seen: Glance, late_us: list[int]) -> Sample:
         seconds = 0.0 if before is None else (seen.now_us - before.now_us) / 1_000_000
         return _more(before.slots, seen.slots, states) / seconds if before and seconds > 0 else None
 
-    firsts = [at_us for at_us in (seen.first_at_us, seen.deferred_at_us) if at_us is not None]
     late_us.sort()
     return Sample(
         at_ms=seen.now_us // 1000,
         made=rate(ALL),
         delivered=rate(TimerState.delivered),
         failed=rate(TimerState.failed, TimerState.unknown),
-        overdue=seen.overdue + seen.deferred,
-        late_seconds=max(0, *(seen.now_us - at_us for at_us in firsts), 0) / 1_000_000,
+        overdue=seen.overdue,
+        late_seconds=0.0 if seen.first_at_us is None else max(0, seen.now_us - seen.first_at_us) / 1_000_000,
         p50_ms=percentile(late_us, 0.5),
         p99_ms=percentile(late_us, 0.99),
         database_ms=seen.round_trip_us / 1000,

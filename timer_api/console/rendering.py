@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from importlib import metadata
 from typing import Any
 
@@ -46,5 +47,7 @@ def _context(visit: Visit | None, page: Page) -> dict[str, Any]:
         "path": visit.request.url.path.removeprefix(PREFIX) if visit else "",
         "form_token": visit.session.form_token if visit and visit.session else "",
         "live_seconds": page.live_seconds,
+        # What is away comes back.
+        "again": page.status == HTTPStatus.SERVICE_UNAVAILABLE,
         **page.context,
     }

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from timer_db import transactions
+from timer_db.domain.destination import Grouped, group_of
 from timer_db.domain.queue_entry import HEAD_KEY, QueueEntry, entry_of, unpack
 from timer_db.domain.states import Outcome, TimerState
 from timer_db.domain.timer import Timer
@@ -32,14 +33,14 @@ Slots = Mapping[tuple[int, str, int], int]
 """By shard, state and slot: timers, as `timer_counts` has them."""
 
 
-class Trouble(NamedTuple):
-    """A receiver that is slow or down, by the first timer that waits for it."""
+class Held(NamedTuple):
+    """What holds timers up, and the first of them."""
 
-    url: str | None
-    """None: its route has it."""
-    route_id: int
+    group: tuple[Grouped, int] | None
+    """A collection or a route; None: a receiver."""
     timer_id: UUID
     due_at_us: int
+    url: str | None
 
 
 class Made(NamedTuple):
@@ -70,11 +71,11 @@ class Glance:
     overdue: int = 0
     """Timers that are due and in nobody's hands; at most `COUNTED_MAX` of each server are counted."""
     deferred_at_us: int | None = None
-    """The same as `first_at_us`, of those that wait for a receiver in trouble."""
+    """The same as `first_at_us`, of those that wait for a receiver, a route or a collection."""
     deferred: int = 0
     """As many as wait so, counted as far as `overdue`."""
-    troubles: list[Trouble] = field(default_factory=list)
-    """Some of the receivers in trouble."""
+    held: list[Held] = field(default_factory=list)
+    """Some of those that hold timers up."""
     in_hand: set[bytes] = field(default_factory=set)
     """Ids of some timers that are about to be called, for `watched` of a later look."""
     made: dict[tuple[bytes, int], Made] = field(default_factory=dict)
@@ -106,7 +107,7 @@ async def glance(shards: Shards, collection_ids: Iterable[int] | None, watched: 
         whole.overdue += part.overdue
         whole.deferred_at_us = _earlier(whole.deferred_at_us, part.deferred_at_us)
         whole.deferred += part.deferred
-        whole.troubles += part.troubles
+        whole.held += part.held
         whole.in_hand |= part.in_hand
         whole.made |= part.made
     return whole
@@ -147,11 +148,11 @@ async def _see_deferred(connection: Connection, seen: Glance) -> None:
     if seen.deferred_at_us is None:
         return
     seen.deferred = int(await connection.value(overview.deferred(COUNTED_MAX)))
-    keys = [bytes(row[0]) for row in await connection.rows(deferred.DESTINATIONS)][: overview.TROUBLED_MAX]
+    keys = [bytes(row[0]) for row in await connection.rows(deferred.DESTINATIONS)][: overview.HOLDERS_MAX]
     if keys:
-        for _, due_key, url, route_id in await connection.rows(overview.waiting_for(keys)):
+        for key, due_key, url in await connection.rows(overview.waiting_for(keys)):
             entry = QueueEntry(0, bytes(due_key))
-            seen.troubles.append(Trouble(url, route_id or 0, UUID(bytes=entry.timer_id), entry.at_us))
+            seen.held.append(Held(group_of(bytes(key)), UUID(bytes=entry.timer_id), entry.at_us, url))
 
 
 async def _see_attempts(
@@ -174,11 +175,12 @@ def _earlier(one: int | None, other: int | None) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Whereabouts:
-    """Where a living timer is: in a controller's hands since then, or in the line of a receiver in trouble."""
+    """Where a living timer is: in a controller's hands since then, or held up by a receiver, a route or a
+    collection."""
 
     controller: str | None = None
     claimed_at_us: int | None = None
-    is_deferred: bool = False
+    held: Held | None = None
 
 
 async def where_is(shards: Shards, timer: Timer) -> Whereabouts:
@@ -193,7 +195,8 @@ async def where_is(shards: Shards, timer: Timer) -> Whereabouts:
                 return Whereabouts(name, since_us)
         elif timer.state is TimerState.scheduled and timer.next_attempt_at_us is not None:
             place = entry_of(timer.id, timer.priority, timer.next_attempt_at_us)
-            return Whereabouts(is_deferred=bool(await connection.rows(overview.deferring(place))))
+            for (key,) in await connection.rows(overview.held_by(place)):
+                return Whereabouts(held=Held(group_of(bytes(key)), timer.id, place.at_us, timer.url))
         return Whereabouts()
 
     return await transactions.run(shard.engine, work)

@@ -9,7 +9,7 @@ from timer_db.statements.literals import FORCE_KEY, of_bytes, of_list
 
 SAMPLES_PER_BATCH = 8
 BATCHES_MAX = 200
-TROUBLED_MAX = 20
+HOLDERS_MAX = 20
 
 # Evenly spaced, so that neither those that are sent first nor those that are sent last count for more.
 _SAMPLES = ", ".join(
@@ -51,16 +51,13 @@ def deferred(limit: int) -> str:
 
 
 def waiting_for(destinations: Iterable[bytes]) -> str:
-    """(receiver, due key, URL, route) of the first timer that waits for each of these receivers."""
+    """(what it waits for, due key, URL) of the first timer that waits for each of these."""
     firsts = " UNION ALL ".join(
         f"(SELECT destination, priority_rank, due_key FROM deferred_queue {FORCE_KEY}"
         f" WHERE destination = {of_bytes(key)} ORDER BY priority_rank, due_key LIMIT 1)"
         for key in sorted(destinations)
     )
-    return (
-        "SELECT d.destination, d.due_key, t.url, t.route_id"
-        f" FROM ({firsts}) d JOIN timers t ON t.id = SUBSTR(d.due_key, 9)"
-    )
+    return f"SELECT d.destination, d.due_key, t.url FROM ({firsts}) d JOIN timers t ON t.id = SUBSTR(d.due_key, 9)"
 
 
 _ATTEMPT = (
@@ -101,13 +98,13 @@ def holding(timer_id: bytes) -> str:
     )
 
 
+def held_by(entry: QueueEntry) -> str:
+    """What this timer waits for; no row when nothing holds it up."""
+    return (
+        f"SELECT destination FROM deferred_queue WHERE priority_rank = {entry.rank}"
+        f" AND due_key = {of_bytes(entry.due_key)}"
+    )
+
+
 def _numbers(numbers: Iterable[int]) -> str:
     return ",".join(str(number) for number in sorted(numbers)) or "NULL"
-
-
-def deferring(place: QueueEntry) -> str:
-    """The receiver that this entry waits for; no row when it waits for none."""
-    return (
-        f"SELECT destination FROM deferred_queue WHERE priority_rank = {place.rank}"
-        f" AND due_key = {of_bytes(place.due_key)}"
-    )

@@ -73,8 +73,18 @@ function say(state, words) {
   document.getElementById("live-words").textContent = words;
 }
 
+// A page that says what is away asks until it is back.
+function askAgain() {
+  setTimeout(async () => {
+    const answer = await fetch(location.href).catch(() => null);
+    if (answer && answer.status !== 503) location.reload();
+    else askAgain();
+  }, ASK_AGAIN_MS);
+}
+
 export function watch(renewed) {
   const main = document.getElementById("main");
+  if (document.body.hasAttribute("data-again")) askAgain();
   if (!document.body.hasAttribute("data-live")) return;
   remember(main);
   let stream = null;

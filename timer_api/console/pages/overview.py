@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 import orjson
 
 from timer_api.console.findings import findings
+from timer_api.console.held import holder
 from timer_api.console.pulse import COLUMNS
 from timer_api.console.visit import Page, Visit
 from timer_db.domain.states import ENDED
-from timer_db.operations.overview import ALL, Glance
+from timer_db.operations.overview import ALL
 
 LIVE_SECONDS = 1.0
 
@@ -21,6 +20,8 @@ async def show(visit: Visit) -> Page:
     pulse = visit.pulse_of(visit.caller)
     seen = await pulse.look()
     sample = pulse.samples[-1]
+    directory = visit.service.directory.current
+    holders = sorted((holder(held, directory) for held in seen.held), key=lambda found: found.due_at_us)
     totals = seen.totals
     living = totals.get(ALL, 0) - sum(totals.get(state, 0) for state in ENDED)
     in_hand = sum(member.claims_in_hand for member in seen.members)
@@ -31,26 +32,13 @@ async def show(visit: Visit) -> Page:
         {
             "seen": seen,
             "sample": sample,
-            "findings": findings(seen, sample, sees_all=visit.sees_all),
+            "findings": findings(seen, sample, holders, sees_all=visit.sees_all),
             "totals": totals,
             "living": max(0, living),
             "in_hand": in_hand,
-            "troubles": _troubles(visit, seen) if visit.sees_all else [],
+            "holders": holders if visit.sees_all else [],
             "columns": ",".join(COLUMNS),
             "samples": orjson.dumps([sample.shown() for sample in past]).decode(),
         },
         live_seconds=LIVE_SECONDS,
     )
-
-
-def _troubles(visit: Visit, seen: Glance) -> list[dict[str, object]]:
-    routes = visit.service.directory.current.routes
-    found = []
-    for trouble in sorted(seen.troubles, key=lambda trouble: trouble.due_at_us):
-        route = routes.get(trouble.route_id)
-        name = f"route {route.name}" if route else "its route"
-        if trouble.url is not None:
-            parts = urlsplit(trouble.url)
-            name = f"{parts.scheme}://{parts.netloc}"
-        found.append({"name": name, "timer_id": trouble.timer_id, "due_at_us": trouble.due_at_us})
-    return found

@@ -9,6 +9,7 @@ from uuid import UUID
 import orjson
 
 from timer_api.console.client import Document, Refused
+from timer_api.console.held import holder
 from timer_api.console.pages.when import due_form
 from timer_api.console.visit import Answer, Moved, Page, Visit
 from timer_api.console.words import time_us
@@ -68,14 +69,14 @@ async def _whereabouts(visit: Visit, timer: Mapping[str, Any], now_us: int) -> d
     """Where a timer is that neither waits for its time nor has ended."""
     is_overdue = timer["status"] == "scheduled" and time_us(timer["next_attempt_at"]) < now_us
     if timer["status"] != "firing" and not is_overdue:
-        return {"controller": None, "claimed_at_us": None, "is_deferred": False, "is_overdue": False}
+        return {"controller": None, "claimed_at_us": None, "holder": None, "is_overdue": False}
     # The API has shown it to this caller, so it may be looked at.
     stored = await get_timer(visit.service.shards, UUID(timer["id"]))
     found = await where_is(visit.service.shards, stored)
     return {
         "controller": found.controller,
         "claimed_at_us": found.claimed_at_us,
-        "is_deferred": found.is_deferred,
+        "holder": found.held and holder(found.held, visit.service.directory.current),
         "is_overdue": is_overdue,
     }
 
