@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.requests import Request
@@ -14,6 +15,8 @@ from timer_api.console.visit import PREFIX, Page
 from timer_api.errors import Kind, Problem
 
 PATH = "/login"
+# No part of a path begins with a dot: browsers would go up.
+_PAGE = re.compile(rf"{PREFIX}(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
 
 
 def location(request: Request) -> str:
@@ -57,7 +60,7 @@ def _again(request: Request, render: Renderer, problem: str, status: int) -> Res
 def _next(request: Request) -> str:
     """A page of ours that was wanted before; never another site's."""
     wanted = urlsplit(request.query_params.get("next", ""))
-    if wanted.scheme or wanted.netloc or not f"{wanted.path}/".startswith(f"{PREFIX}/"):
+    if wanted.scheme or wanted.netloc or not _PAGE.fullmatch(wanted.path):
         return PREFIX
     return wanted.path + (f"?{urlencode(parse_qsl(wanted.query))}" if wanted.query else "")
 

@@ -12,6 +12,7 @@ from timer_api.console.pages import create, ended, overview, receiver, timer, ti
 from timer_api.console.pages.collections import CollectionPages
 from timer_api.console.pages.groups import GroupPages
 from timer_api.console.pages.routes import RoutePages
+from timer_api.console.pages.schedules import SchedulePages
 from timer_api.console.visit import Answer, Visit
 from timer_db.domain.api_key import Scope
 
@@ -43,6 +44,7 @@ PLACES = (
     Place("/echo", Scope.timers_write, receiver.show, receiver.act),
     *_of_groups(CollectionPages()),
     *_of_groups(RoutePages()),
+    *_of_groups(SchedulePages()),
     Place("/controllers", Scope.timers_read, watch.controllers),
     Place("/events", Scope.timers_read, watch.events),
 )

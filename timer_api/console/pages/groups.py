@@ -53,7 +53,7 @@ class GroupPages(ABC):
 
     async def show(self, visit: Visit) -> Answer:
         """The list."""
-        return await self._list(visit, self.blank, None)
+        return await self.page_of_list(visit, self.blank, None)
 
     async def act(self, visit: Visit) -> Answer:
         """Pause or resume one of the list, or make one."""
@@ -71,7 +71,7 @@ class GroupPages(ABC):
             refused = answered
         else:
             return Moved(f"/{self.path}/{name}", "saved")
-        return await self._list(visit, self._filled_in(visit), refused)
+        return await self.page_of_list(visit, self.filled_in(visit), refused)
 
     async def show_one(self, visit: Visit) -> Answer:
         """One of them."""
@@ -97,7 +97,7 @@ class GroupPages(ABC):
             refused = Refused.by(problem)
         except Refused as answered:
             refused = answered
-        return await self.page_of_one(visit, self._filled_in(visit) if action == "save" else None, refused)
+        return await self.page_of_one(visit, self.filled_in(visit) if action == "save" else None, refused)
 
     async def page_of_one(
         self, visit: Visit, filled_in: Mapping[str, str] | None, refused: Refused | None, **more: Any
@@ -108,16 +108,21 @@ class GroupPages(ABC):
         context = {self.one: found, **await self.beside_one(visit, found), **more}
         return _page(visit, f"{self.one}.html", context, filled_in or given, refused, self.places)
 
-    async def _list(self, visit: Visit, given: Mapping[str, str], refused: Refused | None) -> Page:
+    async def page_of_list(
+        self, visit: Visit, given: Mapping[str, str], refused: Refused | None, **more: Any
+    ) -> Page:
+        """The list, with a form for a new one."""
         found = await visit.api.get(self.path, limit=PAGE, cursor=visit.query.get("cursor", ""))
         context = {
             self.path: found[self.path],
             **pages(visit, {}, found["next_cursor"]),
             **await self.beside_list(visit),
+            **more,
         }
         return _page(visit, f"{self.path}.html", context, given, refused, self.places)
 
-    def _filled_in(self, visit: Visit) -> dict[str, str]:
+    def filled_in(self, visit: Visit) -> dict[str, str]:
+        """The form as it was sent."""
         return {name: visit.field(name) for name in ("name", *self.fields)}
 
 

@@ -12,6 +12,9 @@ def due_form(visit: Visit) -> Document:
         timezone = visit.field("timezone")
         return {"due_at": due_at, "timezone": timezone} if timezone else {"due_at": due_at}
     delay = visit.field("delay")
-    if not delay:
-        return {}
-    return {"delay": float(delay) if delay.replace(".", "", 1).isdecimal() else delay}
+    return {"delay": duration(delay)} if delay else {}
+
+
+def duration(text: str) -> float | str:
+    """A number of seconds, or the text that the API reads."""
+    return float(text) if text.isascii() and text.replace(".", "", 1).isdecimal() else text
