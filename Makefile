@@ -16,6 +16,7 @@ run: install
 
 test: install
 	$(BIN)/python -m timer_db engines mysql mariadb
+	@sh .cicd/browser.sh
 	$(BIN)/pytest -n $(WORKERS)
 
 check: install
