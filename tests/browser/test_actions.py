@@ -221,3 +221,67 @@ async def test_controllers_are_those_at_work(visitor: Visitor, at_work: System) 
     process = at_work.services[1].process
     assert process
     await expect(rows).to_contain_text(f":{process.pid}")
+
+
+async def test_a_timer_is_moved_and_fired(visitor: Visitor, api: Api, at_work: System) -> None:
+    made = await api.create(hours=1, url=at_work.receiver.url)
+    await visitor.go(f"/timers/{made['id']}")
+    await visitor.page.get_by_text("Reschedule", exact=True).first.click()
+    await visitor.fill(delay="3h")
+    await visitor.send("Reschedule")
+    await visitor.sees("The timer has another time.", "Called in 2 h 59 m")
+    await visitor.send("Fire now")
+    await visitor.sees("The timer is due now.")
+    await api.wait_for_status_of(made["id"], "delivered")
+    await visitor.sees("Attempt 1: delivered")
+
+
+async def test_a_timer_that_failed_is_replayed(visitor: Visitor, api: Api, at_work: System) -> None:
+    made = await api.create(seconds=0, url=f"{at_work.receiver.url}/gone")
+    await api.wait_for_status_of(made["id"], "failed")
+    await visitor.go(f"/timers/{made['id']}")
+    await visitor.send("Replay")
+    await visitor.sees("Replayed.", "Attempt 2: rejected")
+
+
+async def test_those_that_failed_are_replayed_some_and_all(visitor: Visitor, api: Api, at_work: System) -> None:
+    url = f"{at_work.receiver.url}/gone"
+    ids = await api.create_many(3, seconds=0, url=url, labels={"batch": "replayed"})
+    for timer_id in ids:
+        await api.wait_for_status_of(timer_id, "failed")
+    await visitor.go("/ended?status=failed&selector=batch%3Dreplayed")
+    await visitor.page.locator(f"input[value='{ids[0]}']").check()
+    await visitor.send("Replay those chosen")
+    await visitor.sees("Replayed. 1 changed.")
+    await visitor.go(f"/timers/{ids[0]}")
+    await visitor.sees("Attempt 2: rejected")
+    await visitor.go("/ended?status=failed&selector=batch%3Dreplayed")
+    await visitor.page.get_by_text("Replay all", exact=True).click()
+    await visitor.send("Replay all of them")
+    await visitor.sees("Replayed. 3 changed.")
+    assert "batch%3Dreplayed" in visitor.page.url
+
+
+async def test_schedules_are_looked_ahead_made_paused_and_deleted(visitor: Visitor, api: Api) -> None:
+    await visitor.go("/schedules")
+    await visitor.page.get_by_text("New schedule").click()
+    await visitor.fill(name="reports", cron="0 9 * * 1-5", timezone="Europe/Berlin")
+    await visitor.fill(timer='{"url": "https://example.com/reports"}')
+    await visitor.send("See when it would run")
+    await visitor.sees("It would run:")
+    await expect(visitor.page.locator("#preview li")).to_have_count(10)
+    assert (await api.client.get("/schedules/reports")).status_code == 404
+    await visitor.send("Make the schedule")
+    await visitor.sees("Saved.", "Schedule reports", "Next runs")
+    made = (await api.client.get("/schedules/reports")).json()
+    assert (made["cron"], made["timezone"]) == ("0 9 * * 1-5", "Europe/Berlin")
+    await visitor.fill(cron="", every="15m")
+    await visitor.send("Save")
+    changed = (await api.client.get("/schedules/reports")).json()
+    assert (changed["cron"], changed["every"]) == (None, "15m")
+    await visitor.send("Pause")
+    await visitor.sees("It would run")
+    await visitor.send("Resume")
+    await visitor.page.get_by_text("Delete", exact=True).click()
+    await visitor.send("Delete it")
+    assert (await api.client.get("/schedules/reports")).status_code == 404

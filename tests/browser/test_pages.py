@@ -21,10 +21,12 @@ async def examples(at_work: System) -> dict[str, str]:
     await api.client.put("/collections/shop", json={"waiting_max": 1000, "defaults": {"priority": 3}})
     await api.client.put("/routes/billing", json={"url": f"{at_work.receiver.url}/billing", "rate_per_second": 50})
     await api.client.post("/routes/billing/pause")
+    nightly = {"cron": "0 3 * * *", "timezone": "Europe/Berlin", "timer": {"url": "https://example.com/nightly"}}
+    await api.client.put("/schedules/nightly", json=nightly)
     await api.create(hours=1, url="https://example.com/later", name="later", labels={"env": "prod"})
     failed = await api.create(seconds=0, url=f"{at_work.receiver.url}/gone", name="gone", meta={"order": 17})
     await api.wait_for_status_of(failed["id"], "failed")
-    return {"timer_id": failed["id"], "collections": "shop", "routes": "billing"}
+    return {"timer_id": failed["id"], "collections": "shop", "routes": "billing", "schedules": "nightly"}
 
 
 def _filled(path: str, examples: dict[str, str]) -> str:
@@ -43,6 +45,8 @@ SAYS = {
     "/collections/{name}": "Timers that may wait",
     "/routes": "billing",
     "/routes/{name}": "paused",
+    "/schedules": "nightly",
+    "/schedules/{name}": "Next runs",
     "/controllers": "Last beat",
     "/events": "routes/billing",
 }
