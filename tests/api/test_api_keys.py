@@ -26,7 +26,7 @@ from .keyed import BOOTSTRAP, CREATE, assert_refused, bearing, made, make_key
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 TIMER_ID = "019a9f2e-5c3d-7000-8a1b-2c3d4e5f6071"
-PLACES = {"timer_id": TIMER_ID, "key_id": "00000000", "collection": "none", "route": "none"}
+PLACES = {"timer_id": TIMER_ID, "key_id": "00000000", "collection": "none", "route": "none", "schedule": "none"}
 
 
 class Parts(NamedTuple):

@@ -48,7 +48,7 @@ async def test_an_open_api_keeps_its_word(system: System, tmp_path: Path) -> Non
         for operation in operations.values():
             operation["security"] = []
     # The first key would close it in the middle.
-    await explore(api, document, tmp_path, "--exclude-tag", "api keys", "--phases", "examples,fuzzing,stateful")
+    await explore(api, document, tmp_path, "--exclude-tag", "api keys", "--phases", "fuzzing,stateful")
 
 
 async def test_an_api_with_keys_keeps_its_word(system: System, tmp_path: Path) -> None:
@@ -58,4 +58,8 @@ async def test_an_api_with_keys_keeps_its_word(system: System, tmp_path: Path) -
         "/api-keys", json={"name": "first", "scopes": ["timers:read"]}, headers=bearing(BOOTSTRAP)
     )
     key_id = made.json()["id"]
-    await explore(api, document, tmp_path, "--header", f"Authorization: Bearer {BOOTSTRAP}", **{KEY_ID: key_id})
+    # Bodies that are examples are sent by tests/api; here the examples of single fields would be put together, and
+    # fields that exclude each other are refused.
+    phases = ("--phases", "coverage,fuzzing,stateful")
+    key = ("--header", f"Authorization: Bearer {BOOTSTRAP}")
+    await explore(api, document, tmp_path, *phases, *key, **{KEY_ID: key_id})

@@ -45,6 +45,8 @@ def dev(home: dict[str, str], port: int) -> Iterator[subprocess.Popen[str]]:
     if process.poll() is None:
         process.send_signal(signal.SIGINT)
         process.wait(60)
+    assert process.stdout
+    process.stdout.close()
 
 
 def test_two_years_in_a_moment(dev: subprocess.Popen[str], home: dict[str, str], port: int) -> None:
