@@ -11,10 +11,8 @@ from pathlib import Path
 
 from timer_client.ctl.faults import Fault
 
-_LIBRARY = "libfaketimeMT.so.1"
+_LIBRARY = "libfaketime.so.1"
 _PACKAGE = "libfaketime"
-CACHE_SECONDS = 1
-"""A server asks for the time so often that a look into a file each time keeps a core busy."""
 
 
 def find_library(cache: Path) -> Path:
@@ -56,14 +54,16 @@ class MovableClock:
 
     @property
     def environment(self) -> dict[str, str]:
-        """For the program; it looks into the file once a second."""
+        """For the program; it looks into the file each time it asks for the time."""
         return {
             **os.environ,
             "LD_PRELOAD": str(self._library),
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
-            "FAKETIME_CACHE_DURATION": str(CACHE_SECONDS),
-            # Timeouts are told by another clock, and stay as long as they are.
+            "FAKETIME_NO_CACHE": "1",
+            # Timeouts are told by another clock, and stay as long as they are. Without the second, waits of MySQL
+            # by that clock end at once, and it keeps a core busy.
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "FAKETIME_FORCE_MONOTONIC_FIX": "0",
         }
 
     def move(self, seconds: float) -> None:
