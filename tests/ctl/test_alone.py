@@ -30,8 +30,10 @@ def test_generate_writes_what_create_reads(alone: Alone) -> None:
 @pytest.mark.parametrize(
     ("arguments", "given", "said"),
     [
-        (["timer", "frobnicate"], "", "No such command 'frobnicate'"),
-        (["timer", "list", "--nope"], "", "No such option: --nope"),
+        (["timer", "frobnicate"], "", "timerctl: No such command 'frobnicate'"),
+        (["timer", "list", "--nope"], "", "timerctl: No such option: --nope"),
+        (["timer", "list", "-o", "xml"], "", "timerctl: Invalid value for '--output' / '-o'"),
+        (["timer", "get"], "", "timerctl: Missing argument"),
         (["timer", "create", "-f", "/nowhere/at/all"], "", "timerctl: /nowhere/at/all: No such file or directory"),
         (["timer", "create", "-f", "-"], "a: [1,\nb: }", "timerctl: standard input: line 2, column 4: expected"),
         (

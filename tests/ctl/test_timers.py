@@ -96,6 +96,8 @@ async def test_collections_routes_schedules_and_controllers(ctl: Run, system: Sy
     route = await ctl("route", "put", "billing", "--set", f"url={system.receiver.url}", "-o", "yaml")
     again = await ctl("route", "get", "billing", "-o", "yaml")
     assert route.out == again.out
+    given_back = await ctl("route", "put", "billing", "-f", "-", given=again.out)
+    assert (given_back.code, given_back.out) == (0, again.out), given_back.err
     assert (await ctl("route", "new-secret", "billing")).out.startswith("secret: whsec_")
     preview = await ctl(
         "schedule", "next", "--count", "2", "--set", "cron=0 9 * * 1-5", "--set", "timer={route: billing}"

@@ -87,15 +87,21 @@ def completion(shell: Annotated[str, typer.Argument(help="bash, zsh or fish.")])
 
 
 def main() -> None:
-    """The entry point: one line for each fault, and an exit code. What is wrong with the command line itself typer
-    tells, with exit code 2."""
+    """The entry point: one line for each fault, and an exit code."""
     # Without its own options for that, typer knows no shells by itself.
     typer.completion.completion_init()  # type: ignore[attr-defined]
     try:
-        app(prog_name="timerctl")
+        sys.exit(app(prog_name="timerctl", standalone_mode=False))
     except (Fault, TimerClientError) as error:
         sys.stderr.write(f"timerctl: {in_words(error)}\n")
         sys.exit(exit_of(error))
+    except typer.TyperException as error:
+        # The command line is wrong. Without any command the help was shown instead, and there is nothing to say.
+        context = getattr(error, "ctx", None)
+        if said := error.format_message():
+            hint = f" (see {context.command_path} --help)" if context else ""
+            sys.stderr.write(f"timerctl: {said.rstrip('.')}{hint}\n")
+        sys.exit(error.exit_code)
     except BrokenPipeError:
         # The reader has enough, as `head` has; nothing more may be flushed at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

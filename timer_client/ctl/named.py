@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
@@ -9,12 +10,20 @@ from typing import Annotated, Any, Literal
 import typer
 
 from timer_client.answers import Collection, Route, Schedule
+from timer_client.asked import CollectionSettings, RouteSettings, ScheduleSettings
 from timer_client.client import Client
 from timer_client.ctl.common import Fields, File, Output, client_of, fields_of
 from timer_client.ctl.faults import Fault
 from timer_client.ctl.output import Columns, Form, show_list, show_one, show_value
+from timer_client.reading import Shown
 
 Kind = Literal["collections", "routes", "schedules"]
+
+
+def _members(kind: type[Shown]) -> set[str]:
+    return {member.name for member in dataclasses.fields(kind)} - {"raw"}
+
+
 Name = Annotated[str, typer.Argument(help="Its name.")]
 
 _COLUMNS: dict[Kind, Columns[Any]] = {
@@ -50,6 +59,14 @@ _COLUMNS: dict[Kind, Columns[Any]] = {
 }
 
 
+_SHOWN_ONLY: dict[Kind, set[str]] = {
+    "collections": _members(Collection) - CollectionSettings.__annotations__.keys(),
+    "routes": _members(Route) - RouteSettings.__annotations__.keys(),
+    "schedules": _members(Schedule) - ScheduleSettings.__annotations__.keys(),
+}
+"""What is shown, and cannot be chosen."""
+
+
 def _app(kind: Kind, words: str) -> typer.Typer:
     """The verbs that all three have."""
     app = typer.Typer(no_args_is_help=True, help=words)
@@ -80,7 +97,8 @@ def _app(kind: Kind, words: str) -> typer.Typer:
         """Make it, or replace its settings: what is left out is as by default."""
         fields = fields_of(file, assignments)
         # What `get -o yaml` shows can be given back.
-        fields.pop("name", None)
+        for shown_only in _SHOWN_ONLY[kind]:
+            fields.pop(shown_only, None)
         with client_of(context) as client:
             show_one(resource(client).put(name, **fields), output)
 

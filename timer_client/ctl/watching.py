@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import UTC
 
 from rich.live import Live
 from rich.text import Text
@@ -46,9 +46,10 @@ def _in_words(timer: Timer) -> str:
 
 
 def _wait(timer: Timer) -> str:
-    moment = timer.next_attempt_at or timer.due_at
-    what = "next attempt" if timer.attempts else "due"
-    return f"{what} in {duration(moment - datetime.now(UTC))}"
+    # By the service's clock, which may be another than ours.
+    if timer.attempts and timer.next_attempt_at:
+        return f"next attempt at {timer.next_attempt_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
+    return f"due in {duration(timer.time_left)}"
 
 
 def _say(live: Live, line: str, is_terminal: bool) -> None:
