@@ -60,11 +60,7 @@ class TimerContent(TypedDict, total=False):
     on_failure_url: str
 
 
-class NamedTimer(When, TimerContent, total=False):
-    """A timer whose collection and name are said elsewhere."""
-
-
-class NewTimer(NamedTimer, total=False):
+class NewTimer(When, TimerContent, total=False):
     """A timer to make."""
 
     collection: str

@@ -172,7 +172,7 @@ def _read(request: Request[T], response: httpx.Response) -> Answer[T]:
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         said = f"{request.method} {response.url} was answered with something that is not this API's: {error}"
         raise UnexpectedAnswer(said) from error
-    # A batch of which some could not be stored: with its key, it can be sent again as it is.
+    # A batch of which some could not be stored: with names, it can be sent again as it is.
     return Answer(value, wait_seconds if response.status_code == httpx.codes.MULTI_STATUS else None)
 
 

@@ -45,7 +45,7 @@ class Retries:
             "stop": stop_after_attempt(self.tries_max),
             "wait": self._wait_seconds,
             "retry": retry_if_exception(lambda error: _may_repeat(repeat, error))
-            | retry_if_result(lambda answer: answer.retry_after_seconds is not None),
+            | retry_if_result(lambda answer: repeat is Repeat.always and answer.retry_after_seconds is not None),
             # The last outcome as it is, instead of an error of tenacity's.
             "retry_error_callback": _outcome,
         }

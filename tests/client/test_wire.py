@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
-from uuid import UUID
 
 import pytest
 
@@ -59,16 +58,13 @@ async def test_a_create_sends_what_it_is_given_under_a_key_of_its_own(client: An
         scripted.say(201, TIMER)
     await got(client.timers.create(url=URL, minutes=1, meta="Zoë", labels={"env": "prod"}))
     await got(client.timers.create(url=URL, seconds=0, body=b"\x00\xff"))
-    await got(client.timers.create(url=URL, seconds=0, body={"a": 1}, idempotency_key="order-17"))
+    await got(client.timers.create(url=URL, seconds=0, body={"a": 1}))
     first, second, third = scripted.asked
     assert (first.method, first.target) == ("POST", "/timers")
     assert first.headers["content-type"] == "application/json"
     assert first.json == {"url": URL, "minutes": 1, "meta": "Zoë", "labels": {"env": "prod"}}
     assert second.json == {"url": URL, "seconds": 0, "body_base64": "AP8="}
     assert third.json == {"url": URL, "seconds": 0, "body": {"a": 1}}
-    keys = [asked.headers["idempotency-key"] for asked in scripted.asked]
-    assert UUID(keys[0]) != UUID(keys[1])
-    assert keys[2] == "order-17"
 
 
 async def test_many_are_sent_in_batches_as_their_results_are_taken(
@@ -85,14 +81,12 @@ async def test_many_are_sent_in_batches_as_their_results_are_taken(
 
     for size in (100, 100, 1):
         scripted.say(201, {"results": [TIMER] * size})
-    results = client.timers.create_many(timers(), idempotency_key="night")
+    results = client.timers.create_many(timers())
     await (anext(results) if hasattr(results, "__anext__") else got(next(results)))
     assert taken == 101
     assert len(await every(results)) == 200
     assert [len(asked.json["timers"]) for asked in scripted.asked] == [100, 100, 1]
     assert scripted.asked[1].json["timers"][0]["seconds"] == 101
-    keys = [asked.headers["idempotency-key"] for asked in scripted.asked]
-    assert keys == ["night.0", "night.1", "night.2"]
 
 
 async def test_large_timers_make_smaller_batches(client: Any, scripted: Scripted) -> None:
@@ -143,21 +137,6 @@ async def test_a_change_can_take_back_what_was_said(client: Any, scripted: Scrip
     [asked] = scripted.asked
     assert (asked.method, asked.target) == ("PATCH", f"/timers/{TIMER_ID}")
     assert asked.json == {"delay": 60.0, "retry": None, "priority": 3}
-
-
-async def test_timers_by_name(client: Any, scripted: Scripted) -> None:
-    """Whatever is in the name."""
-    for _ in range(3):
-        scripted.say(200, TIMER)
-    await got(client.timers.put("bills", "a/b c?ä", url=URL, due="1d"))
-    await got(client.timers.get_named("bills", "a/b c?ä"))
-    await got(client.timers.cancel_named("bills", "a/b c?ä"))
-    where = "/collections/bills/timers/a%2Fb%20c%3F%C3%A4"
-    assert [(asked.method, asked.target) for asked in scripted.asked] == [
-        ("PUT", where), ("GET", where), ("DELETE", where),
-    ]  # fmt: skip
-    assert scripted.asked[0].json == {"url": URL, "delay": "1d"}
-    assert "idempotency-key" not in scripted.asked[0].headers
 
 
 async def test_attempts_fire_and_replay(client: Any, scripted: Scripted) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from uuid import UUID
 
 import pytest
@@ -12,13 +13,12 @@ from timer_db.domain.destination import KEY_BYTES, key_of
 from timer_db.domain.errors import Fenced, NotCancellable
 from timer_db.domain.states import TimerState
 from timer_db.domain.timer import Timer
-from timer_db.encryption import Keyring
-from timer_db.operations import cancel as cancelling
-from timer_db.operations import deferred
+from timer_db.operations import bulk, deferred
 from timer_db.operations.cancel import cancel
 from timer_db.operations.claim import adopt, load
 from timer_db.operations.inspect import list_timers
 from timer_db.operations.membership import leave
+from timer_db.operations.standing import Standing
 from timer_db.transactions import Connection
 
 SLOW, DEAD = key_of("https://slow.test:443"), key_of("https://dead.test:443")
@@ -185,11 +185,11 @@ async def test_one_that_moves_under_a_cancel_is_cancelled_all_the_same(
     controller = await desk.join()
     if moves_to == "queue":
         await desk.defer_all(controller, 1, SLOW)
-    read, moved = cancelling._read, False
+    look, moved = bulk.standing, False
 
-    async def disturbed(connection: Connection, timer_id: UUID, keyring: Keyring) -> Timer:
+    async def disturbed(connection: Connection, timer_ids: Iterable[bytes]) -> dict[bytes, Standing]:
         nonlocal moved
-        found = await read(connection, timer_id, keyring)
+        found = await look(connection, timer_ids)
         if not moved:
             moved = True
             if moves_to == "backlog":
@@ -199,7 +199,7 @@ async def test_one_that_moves_under_a_cancel_is_cancelled_all_the_same(
                 await desk.give_back(controller, 2, entries, is_done=True)
         return found
 
-    monkeypatch.setattr(cancelling, "_read", disturbed)
+    monkeypatch.setattr(bulk, "standing", disturbed)
     assert (await cancel(desk.shards, timer.id)).state is TimerState.cancelled
     assert (await desk.queued(), await desk.deferred()) == ([], {})
 

@@ -16,7 +16,9 @@ from tests.system import Service
 
 _HELD = (b"UPDATE controllers SET beat_at_us", b"INSERT INTO attempts", b"INSERT INTO claim_batches")
 """What the transaction has written, and holds locks on."""
-_MEMBER = re.compile(rb"(?:controller_id|FROM controllers WHERE id|SET beat_at_us = \d+ WHERE id) = (\d+)")
+_MEMBER = re.compile(
+    rb"(?:controller_id|FROM controllers WHERE id|SET beat_at_us = \d+, settled_at_us = \d+ WHERE id) = (\d+)"
+)
 FREEZES_MAX = 100
 """Until one is at the wanted place."""
 

@@ -55,7 +55,7 @@ GroupName = Annotated[
     Field(
         max_length=100,
         pattern=GROUP_NAME_PATTERN,
-        examples=["orders"],
+        examples=["default"],
         # Only names of what is there are taken.
         json_schema_extra={"format": "name-of-a-group"},
     ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from itertools import islice
@@ -10,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, Unpack
 
 from timer_client.answers import Attempt, Bulk, Status, Timer
-from timer_client.asked import NamedTimer, NewTimer, Rescheduled, TimerChanges, Which, document
+from timer_client.asked import NewTimer, Rescheduled, TimerChanges, Which, document
 from timer_client.calls import C, Page, Pages, Repeat, Request, Resource, call, json_bytes, pages_of, path, walk
 from timer_client.errors import ApiError, Conflict, api_error
 from timer_client.reading import read, reader
@@ -28,38 +27,29 @@ class Timers(Resource[C]):
     """`client.timers`"""
 
     @call
-    def create(self, *, idempotency_key: str | None = None, **timer: Unpack[NewTimer]) -> Request[Timer]:
+    def create(self, **timer: Unpack[NewTimer]) -> Request[Timer]:
         """Make a timer. With the name of one that lives, and the same content, it is that one.
 
-        Each call has an `Idempotency-Key` of its own, so that a lost answer makes no second timer. Give one to be
-        safe beyond that, such as when your own process is restarted.
+        So one with a `name` is sent again when its answer is lost, and none is made twice; one without is sent
+        again only when it was surely not made.
         """
         return Request(
             method="POST",
             path="/timers",
             read=reader(Timer),
             body=json_bytes(document(timer)),
-            headers={"Idempotency-Key": idempotency_key or str(uuid.uuid4())},
+            repeat=_repeat_of(timer),
         )
 
     @walk
-    def create_many(
-        self, timers: Iterable[NewTimer], *, idempotency_key: str | None = None
-    ) -> Pages[Timer | ApiError]:
+    def create_many(self, timers: Iterable[NewTimer]) -> Pages[Timer | ApiError]:
         """Make any number of timers. Gives for each, in the same order, the timer, or the error that refuses it.
 
-        They are taken and sent as the results are asked for, up to 10,000 at a time: iterate to the end. With an
-        `idempotency_key`, the same timers can be sent again after a crash, and none is made twice.
+        They are taken and sent as the results are asked for, up to 10,000 at a time: iterate to the end. With a
+        `name` each, the same timers can be sent again after a crash, and none is made twice.
         """
-        key = idempotency_key or str(uuid.uuid4())
-        for number, body in enumerate(_batches(timers)):
-            yield Request(
-                method="POST",
-                path="/timers/batch",
-                read=_results,
-                body=body,
-                headers={"Idempotency-Key": f"{key}.{number}"},
-            )
+        for body, repeat in _batches(timers):
+            yield Request(method="POST", path="/timers/batch", read=_results, body=body, repeat=repeat)
 
     @call
     def get(self, timer_id: str) -> Request[Timer]:
@@ -137,23 +127,6 @@ class Timers(Resource[C]):
         return Request(method="GET", path=path("timers", timer_id, "attempts"), read=_attempts)
 
     @call
-    def put(self, collection: str, name: str, /, **timer: Unpack[NamedTimer]) -> Request[Timer]:
-        """Make the timer with this name, or replace it. Conflict while it is being called."""
-        return Request(
-            method="PUT", path=_named(collection, name), read=reader(Timer), body=json_bytes(document(timer))
-        )
-
-    @call
-    def get_named(self, collection: str, name: str) -> Request[Timer]:
-        """The timer with this name."""
-        return Request(method="GET", path=_named(collection, name), read=reader(Timer))
-
-    @call
-    def cancel_named(self, collection: str, name: str) -> Request[Timer]:
-        """Cancel the timer with this name."""
-        return Request(method="DELETE", path=_named(collection, name), read=reader(Timer))
-
-    @call
     def cancel_many(
         self, *, on_progress: OnProgress | None = None, **which: Unpack[Which]
     ) -> Generator[Request[Any], Any, Bulk]:
@@ -184,10 +157,6 @@ class Timers(Resource[C]):
 
 def _get(timer_id: str) -> Request[Timer]:
     return Request(method="GET", path=path("timers", timer_id), read=reader(Timer))
-
-
-def _named(collection: str, name: str) -> str:
-    return path("collections", collection, "timers", name)
 
 
 def _parted(asked: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -248,19 +217,26 @@ def _result(each: Any) -> Timer | ApiError:
     return read(Timer, each) if problem is None else api_error(problem["status"], problem)
 
 
-def _batches(timers: Iterable[NewTimer]) -> Iterator[bytes]:
+def _repeat_of(timer: Mapping[str, Any]) -> Repeat:
+    """A name has one timer, however often it is asked for."""
+    return Repeat.always if "name" in timer else Repeat.if_not_done
+
+
+def _batches(timers: Iterable[NewTimer]) -> Iterator[tuple[bytes, Repeat]]:
     """Bodies of POST /timers/batch, each as large as it may be."""
     items: list[bytes] = []
-    size_bytes = 0
+    size_bytes, repeat = 0, Repeat.always
     for timer in timers:
         item = json_bytes(document(timer))
         if items and (len(items) == BULK_MAX or size_bytes + len(item) > BATCH_BYTES):
-            yield _batch(items)
-            items, size_bytes = [], 0
+            yield _batch(items), repeat
+            items, size_bytes, repeat = [], 0, Repeat.always
         items.append(item)
+        if _repeat_of(timer) is Repeat.if_not_done:
+            repeat = Repeat.if_not_done
         size_bytes += len(item) + 1
     if items:
-        yield _batch(items)
+        yield _batch(items), repeat
 
 
 def _batch(items: list[bytes]) -> bytes:
