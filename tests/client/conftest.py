@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from tests.client.both import AT_ONCE, KINDS, got
 from tests.client.scripted import Scripted, scripted_server
+from tests.conftest import empty
 from tests.one_engine import keep_one_engine
 from tests.system import System
 from timer_client import AsyncClient, Client
@@ -49,6 +50,8 @@ async def client(request: pytest.FixtureRequest, scripted: Scripted) -> AsyncIte
 @pytest_asyncio.fixture(scope="package", loop_scope="package")
 async def system(server: EmbeddedServer) -> AsyncIterator[System]:
     """An API, a controller and a receiver at work for the whole folder. The database fills up."""
+    # Whoever had this server before may have left a key, and then every call needs one.
+    empty(server.url)
     async with System(server, server.url) as made:
         await made.start_api()
         await made.start_controller(poll_seconds=0.1, signing_secrets=SECRET)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from tests.conftest import empty
 from tests.one_engine import keep_one_engine
 from tests.system import System
 from timer_db.embedded import EmbeddedServer
@@ -53,6 +54,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest_asyncio.fixture(scope="package", loop_scope="package")
 async def system(server: EmbeddedServer) -> AsyncIterator[System]:
     """An API, a controller and a receiver for the whole folder. The database fills up."""
+    # Whoever had this server before may have left a key, and then every call needs one.
+    empty(server.url)
     async with System(server, server.url) as made:
         await made.start_api()
         await made.start_controller(poll_seconds=0.1)

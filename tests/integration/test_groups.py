@@ -121,8 +121,8 @@ async def test_a_pause_holds_whatever_dies_and_its_end_brings_all_back(system: S
     assert all(len(system.receiver.by_id[timer]) == 1 for timer in [*low, *high])
     order = [a.timer_id for a in system.receiver.arrivals[first:] if a.timer_id in {*low, *high}]
     waited = [timer for timer in [*high, *low] if timer not in called]
-    # As many as are in flight at a time may change places.
-    assert max(abs(order.index(timer) - place) for place, timer in enumerate(waited)) < 64
+    # As many as are in flight at a time, at two controllers 64 each, may change places.
+    assert max(abs(order.index(timer) - place) for place, timer in enumerate(waited)) <= 2 * 64
 
 
 async def test_a_change_of_a_route_changes_its_waiting_timers(system: System, shards: Shards) -> None:
