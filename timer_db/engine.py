@@ -6,7 +6,10 @@ import ssl
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import aiomysql
+from sqlalchemy import Engine as SyncEngine
 from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -46,6 +49,29 @@ class Pool:
     connect_timeout_seconds: float = 5.0
 
 
+class _Opener:
+    """Opens connections, and closes at the end what is left of them: where a first contact is cancelled, neither
+    aiomysql nor the pool closes what was opened."""
+
+    def __init__(self) -> None:
+        self._opened: set[aiomysql.Connection] = set()
+
+    async def open(self, **arguments: Any) -> aiomysql.Connection:
+        """As `aiomysql.connect`."""
+        connection = aiomysql.Connection(**arguments)
+        try:
+            await connection._connect()
+        except BaseException:
+            connection.close()
+            raise
+        self._opened = {each for each in self._opened if not each.closed} | {connection}
+        return connection
+
+    def close_rest(self, _engine: SyncEngine) -> None:
+        for connection in self._opened:
+            connection.close()
+
+
 def parse_url(text: str) -> URL:
     """`mysql://user:password@host:3306/timer` as SQLAlchemy's URL. ValueError says what is wrong with it."""
     try:
@@ -66,7 +92,12 @@ def parse_url(text: str) -> URL:
 
 def open_engine(url: URL, pool: Pool) -> AsyncEngine:
     """A pool of connections to one server. Nothing is connected yet."""
-    arguments: dict[str, object] = {"connect_timeout": pool.connect_timeout_seconds, "charset": "utf8mb4"}
+    opener = _Opener()
+    arguments: dict[str, object] = {
+        "async_creator_fn": opener.open,
+        "connect_timeout": pool.connect_timeout_seconds,
+        "charset": "utf8mb4",
+    }
     certificates = url.query.get("ssl_ca")
     if isinstance(certificates, str):
         arguments["ssl"] = ssl.create_default_context(cafile=certificates)
@@ -85,6 +116,7 @@ def open_engine(url: URL, pool: Pool) -> AsyncEngine:
         connect_args=arguments,
     )
     event.listen(engine.sync_engine, "connect", _prepare_session)
+    event.listen(engine.sync_engine, "engine_disposed", opener.close_rest)
     return engine
 
 
