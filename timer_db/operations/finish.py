@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -17,6 +18,8 @@ from timer_db.operations.notices import write_notices
 from timer_db.statements import attempts, claims, counts, deferred, queue, timers
 from timer_db.statements.counts import Counted
 from timer_db.transactions import Connection
+
+_KIND = attrgetter("owner", "state")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,21 +120,28 @@ async def write_attempts(connection: Connection, controller_id: int, finished: S
         return
     in_order = sorted(finished, key=lambda f: f.entry.due_key[8:])
     await connection.write(attempts.log(controller_id, in_order), count=len(in_order))
-    ended = Counter(
-        Counted(f.owner.collection_id, f.owner.route_id, f.state) for f in finished if f.retry_at_us is None
-    )
+    others = [f for f in finished if f.state is not TimerState.delivered]
+    retries = [(f, f.retry_at_us) for f in others if f.retry_at_us is not None]
+    ended = _ends(finished if not retries else [f for f in finished if f.retry_at_us is None])
     if ended:
         await connection.write(counts.add(ended))
-    failed = [f for f in finished if f.state in (TimerState.failed, TimerState.unknown)]
+    failed = [f for f in others if f.state in (TimerState.failed, TimerState.unknown)]
     if failed:
         ends = [(f.state, f.entry.timer_id, f.finished_at_us) for f in failed]
         await connection.write(attempts.end(ends), count=len(ends))
         await write_notices(connection, failed)
-    retries = [(f, f.retry_at_us) for f in finished if f.retry_at_us is not None]
     if retries:
         again = {f.entry.timer_id: (at, f.outcome is Outcome.unknown) for f, at in retries}
         await connection.write(timers.retry(again), count=len(again))
         await connection.write(queue.put([f.entry.moved_to(at) for f, at in retries]), count=len(retries))
+
+
+def _ends(finished: Iterable[Finished]) -> Counter[Counted]:
+    ended: Counter[Counted] = Counter()
+    # Nearly all are of a few kinds: a name is built for each kind and not for each timer.
+    for (owner, state), number in Counter(map(_KIND, finished)).items():
+        ended[Counted(owner.collection_id, owner.route_id, state)] += number
+    return ended
 
 
 async def logged_in_batch(
