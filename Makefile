@@ -3,7 +3,7 @@ BIN := .venv/bin
 # One for each core of the smallest machine. With three, leases of the tests ran out for want of a core.
 WORKERS := 2
 
-.PHONY: install run test check audit bench faults format lock clean
+.PHONY: install run test check site audit bench faults format lock clean
 
 install: .venv/installed
 
@@ -24,6 +24,11 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory site
+
+# README.md and docs/ as a site, in dist/site. A link that leads nowhere is an error.
+site: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict -f website/mkdocs.yml
 
 # Asks a service on the internet, so neither `make check` nor `make test` depends on it.
 audit: install

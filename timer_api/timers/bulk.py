@@ -32,7 +32,7 @@ from timer_db.operations.cancel import cancel_some
 from timer_db.operations.move import Move, mover
 from timer_db.operations.replay import replay_some
 
-router = APIRouter(tags=["timers"])
+router = APIRouter()
 
 TIMERS_MAX = 10_000
 REFUSED_SHOWN_MAX = 100

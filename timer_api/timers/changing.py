@@ -28,7 +28,7 @@ from timer_db.operations.change import change
 from timer_db.operations.move import fire
 from timer_db.operations.replay import replay
 
-router = APIRouter(tags=["timers"])
+router = APIRouter()
 
 _BODY_FIELDS = ("body", "body_base64")
 

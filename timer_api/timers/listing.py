@@ -23,7 +23,7 @@ from timer_db.domain.owner import DEFAULT_COLLECTION
 from timer_db.domain.representation import represent
 from timer_db.operations.inspect import TimerPage, get_named, list_timers
 
-router = APIRouter(tags=["timers"])
+router = APIRouter()
 
 PATH = "/timers"
 
