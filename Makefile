@@ -3,7 +3,7 @@ BIN := .venv/bin
 # One for each core of the smallest machine. With three, leases of the tests ran out for want of a core.
 WORKERS := 2
 
-.PHONY: install run test check site audit bench faults format lock clean
+.PHONY: install run test check site screenshots audit bench faults format lock clean
 
 install: .venv/installed
 
@@ -29,6 +29,12 @@ check: install
 # README.md and docs/ as a site, in dist/site. A link that leads nowhere is an error.
 site: install
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict -f website/mkdocs.yml
+
+# The console's pictures in docs/console, of a running system: after a change of the pages.
+screenshots: install
+	$(BIN)/python -m timer_db engines mysql
+	@sh .cicd/browser.sh
+	$(BIN)/python -m tests.browser.screenshots
 
 # Asks a service on the internet, so neither `make check` nor `make test` depends on it.
 audit: install

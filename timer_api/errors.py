@@ -29,6 +29,7 @@ from timer_db.domain.errors import (
     ContentUnreadable,
     DatabaseError,
     DatabaseUnavailable,
+    KeyReused,
     NameInUse,
     NameTaken,
     NotCancellable,
@@ -81,6 +82,7 @@ class Kind(Enum):
     body_too_large = _Facts(413, "The body is too large")
     unsupported_media_type = _Facts(415, "The body must be JSON")
     invalid_request = _Facts(422, "Something in the request is not valid")
+    idempotency_key_reused = _Facts(422, "The idempotency key was used for another request")
     too_many_requests = _Facts(429, "The API key is used too often")
     collection_full = _Facts(429, "As many timers of the collection wait as may")
     headers_too_large = _Facts(431, "There is too much around the body")
@@ -236,6 +238,9 @@ def from_error(error: TimerError) -> Problem:
         case NameTaken():
             wrong = FieldError("name", "a timer with this name and other content exists")
             return Problem(Kind.name_taken, str(error), errors=[wrong], holder=str(error.holder))
+        case KeyReused():
+            wrong = FieldError("Idempotency-Key", "it came with another request before")
+            return Problem(Kind.idempotency_key_reused, str(error), errors=[wrong])
         case DatabaseUnavailable():
             # The error's own text may name servers; it is for the log.
             return Problem(Kind.database_unavailable, "the database cannot be reached; try again soon")

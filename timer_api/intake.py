@@ -12,18 +12,21 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from timer_db.domain.errors import DatabaseUnavailable, NameTaken
-from timer_db.domain.timer import NewTimer
+from timer_db.domain.errors import DatabaseUnavailable
 from timer_db.operations.schedule import Scheduled
 
 log = logging.getLogger(__name__)
 
-Schedule = Callable[[Sequence[NewTimer]], Awaitable[Sequence[Scheduled | NameTaken]]]
-"""Stores timers in one commit, answers in their order, and may be repeated with the same timers."""
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 
-Stored = Scheduled | NameTaken | Exception
-"""What came of one timer; any other exception is why it could not be stored."""
+Store = Callable[[Sequence[Item]], Awaitable[Sequence[Made | Exception]]]
+"""Stores items in one commit, answers in their order, and may be repeated with the same items."""
+
+Stored = Scheduled | Exception
+"""What came of one timer; an exception says why it is not stored."""
 
 
 class LineFull(Exception):
@@ -45,20 +48,20 @@ class IntakeLimits:
 
 
 @dataclass(slots=True)
-class _Waiting:
-    timers: Sequence[NewTimer]
+class _Waiting(Generic[Item, Made]):
+    items: Sequence[Item]
     size_bytes: int
-    answer: asyncio.Future[Sequence[Stored]]
+    answer: asyncio.Future[Sequence[Made | Exception]]
 
 
-class Intake:
-    """The line of creates and its writers."""
+class Intake(Generic[Item, Made]):
+    """The line of creates and its writers. An item is a timer, or what else is stored in the same way."""
 
-    def __init__(self, schedule: Schedule, limits: IntakeLimits | None = None, name: str = "writer") -> None:
-        self._schedule = schedule
+    def __init__(self, store: Store[Item, Made], limits: IntakeLimits | None = None, name: str = "writer") -> None:
+        self._store_together = store
         self._limits = limits or IntakeLimits()
         self._name = name
-        self._line: deque[_Waiting] = deque()
+        self._line: deque[_Waiting[Item, Made]] = deque()
         self._line_timers = 0
         self._line_bytes = 0
         self._idle: deque[asyncio.Future[None]] = deque()
@@ -84,32 +87,32 @@ class Intake:
                 log.warning("%s: the database did not answer in time", writer.get_name())
                 writer.cancel()
 
-    async def put(self, timer: NewTimer, size_bytes: int) -> Scheduled | NameTaken:
-        """Store one timer; returns when it is committed.
+    async def put(self, item: Item, size_bytes: int) -> Made:
+        """Store one item; returns when it is committed.
 
-        Raises LineFull when too much waits, and what `schedule` raised for this timer.
+        Raises LineFull when too much waits, and why this item is not stored.
         """
-        (stored,) = await self.put_all((timer,), size_bytes)
-        if isinstance(stored, (Scheduled, NameTaken)):
-            return stored
-        raise stored
+        (stored,) = await self.put_all((item,), size_bytes)
+        if isinstance(stored, Exception):
+            raise stored
+        return stored
 
-    async def put_all(self, timers: Sequence[NewTimer], size_bytes: int) -> Sequence[Stored]:
-        """Store timers that came together, in one commit; gives what came of each, in their order.
+    async def put_all(self, items: Sequence[Item], size_bytes: int) -> Sequence[Made | Exception]:
+        """Store items that came together, in one commit; gives what came of each, in their order.
 
-        Raises LineFull when too much waits. DatabaseUnavailable for a timer means that nobody knows about it.
+        Raises LineFull when too much waits. DatabaseUnavailable for an item means that nobody knows about it.
         """
         limits = self._limits
         full = (
-            self._line_timers + len(timers) > limits.line_timers
+            self._line_timers + len(items) > limits.line_timers
             or self._line_bytes + size_bytes > limits.line_bytes
         )
         # An empty line takes any one create, however large.
         if self._stopping or (full and self._line):
             raise LineFull
-        answer: asyncio.Future[Sequence[Stored]] = asyncio.get_running_loop().create_future()
-        self._line.append(_Waiting(timers, size_bytes, answer))
-        self._line_timers += len(timers)
+        answer: asyncio.Future[Sequence[Made | Exception]] = asyncio.get_running_loop().create_future()
+        self._line.append(_Waiting(items, size_bytes, answer))
+        self._line_timers += len(items)
         self._line_bytes += size_bytes
         if self._is_worth_a_writer():
             self._wake_one()
@@ -139,54 +142,54 @@ class Intake:
                 self._idle.append(sleeper)
                 await sleeper
 
-    def _take(self) -> list[_Waiting]:
-        batch: list[_Waiting] = []
+    def _take(self) -> list[_Waiting[Item, Made]]:
+        batch: list[_Waiting[Item, Made]] = []
         count = size = 0
         while self._line:
             first = self._line[0]
             if batch and (
-                count + len(first.timers) > self._limits.batch_timers
+                count + len(first.items) > self._limits.batch_timers
                 or size + first.size_bytes > self._limits.batch_bytes
             ):
                 break
             self._line.popleft()
-            self._line_timers -= len(first.timers)
+            self._line_timers -= len(first.items)
             self._line_bytes -= first.size_bytes
             # Whoever asked has gone before anything was done about it.
             if first.answer.cancelled():
                 continue
-            count += len(first.timers)
+            count += len(first.items)
             size += first.size_bytes
             batch.append(first)
         return batch
 
-    async def _store(self, batch: list[_Waiting]) -> None:
+    async def _store(self, batch: list[_Waiting[Item, Made]]) -> None:
         self._storing += 1
         try:
-            results = await self._stored([timer for waiting in batch for timer in waiting.timers])
+            results = await self._stored([item for waiting in batch for item in waiting.items])
         finally:
             self._storing -= 1
         position = 0
         for waiting in batch:
-            behind = position + len(waiting.timers)
+            behind = position + len(waiting.items)
             if not waiting.answer.done():
                 waiting.answer.set_result(results[position:behind])
             position = behind
 
-    async def _stored(self, timers: Sequence[NewTimer]) -> Sequence[Stored]:
+    async def _stored(self, items: Sequence[Item]) -> Sequence[Made | Exception]:
         try:
-            return await self._schedule_twice(timers)
+            return await self._store_twice(items)
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the writer
-            if len(timers) == 1 or isinstance(error, DatabaseUnavailable):
-                return [error] * len(timers)
+            if len(items) == 1 or isinstance(error, DatabaseUnavailable):
+                return [error] * len(items)
             # One create that cannot be stored must not fail the others: halves find it in few steps.
-            log.warning("a batch of %d creates failed and is split: %r", len(timers), error)
-            middle = len(timers) // 2
-            return [*await self._stored(timers[:middle]), *await self._stored(timers[middle:])]
+            log.warning("a batch of %d creates failed and is split: %r", len(items), error)
+            middle = len(items) // 2
+            return [*await self._stored(items[:middle]), *await self._stored(items[middle:])]
 
-    async def _schedule_twice(self, timers: Sequence[NewTimer]) -> Sequence[Scheduled | NameTaken]:
+    async def _store_twice(self, items: Sequence[Item]) -> Sequence[Made | Exception]:
         """Once more after a lost connection: the first try may have met one that was stale."""
         try:
-            return await self._schedule(timers)
+            return await self._store_together(items)
         except DatabaseUnavailable:
-            return await self._schedule(timers)
+            return await self._store_together(items)

@@ -78,9 +78,11 @@ def answer(
     example: str,
     *,
     leads_to: Mapping[str, Mapping[str, str]] | None = None,
+    sometimes: Mapping[str, str] | None = None,
     **headers: str,
 ) -> dict[str, Any]:
-    """A success, for a route's `responses`; `example` is the name of one that `install` gets.
+    """A success, for a route's `responses`; `example` is the name of one that `install` gets. `sometimes` are
+    headers that are not always there.
 
     `leads_to` has the calls that can follow, by their operation ids, each with its parameters: where in the answer
     they stand, or another expression of OpenAPI's (4.8.20.4).
@@ -89,8 +91,8 @@ def answer(
         "description": description,
         "content": {"application/json": {"schema": {"$ref": REF.format(model=model)}, "example": example}},
     }
-    if headers:
-        shown["headers"] = _headers(headers)
+    if headers or sometimes:
+        shown["headers"] = _headers(headers) | _headers(sometimes or {}, required=False)
     if leads_to:
         shown["links"] = {
             operation: {
@@ -133,9 +135,9 @@ UNAVAILABLE = Problem(Kind.database_unavailable, "the database cannot be reached
 NO_BODY = Problem(Kind.body_not_allowed, "GET takes no body")
 
 
-def _headers(described: Mapping[str, str]) -> dict[str, Any]:
+def _headers(described: Mapping[str, str], *, required: bool = True) -> dict[str, Any]:
     return {
-        name: {"description": text, "required": True, "schema": {"type": "string"}}
+        name: {"description": text, "required": required, "schema": {"type": "string"}}
         for name, text in described.items()
     }
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from timer_api.admission import Admission
 from timer_api.api_keys.gate import Gate
@@ -14,14 +15,19 @@ from timer_api.intake import Intake, IntakeLimits, Stored
 from timer_api.settings import ApiSettings
 from timer_api.waiting import WaitingLimits
 from timer_db.clock import DatabaseClock
-from timer_db.domain.errors import DatabaseError, DatabaseUnavailable, NameTaken
+from timer_db.domain.errors import DatabaseError, DatabaseUnavailable, KeyReused, NameTaken
+from timer_db.domain.idempotency import KeyAsked, KeyHeld
 from timer_db.domain.timer import NewTimer
 from timer_db.engine import Pool, open_shards
 from timer_db.operations.directory import DirectoryKeeper
+from timer_db.operations.idempotency import hold_keys
 from timer_db.operations.schedule import Scheduled, schedule
 from timer_db.operations.watch import ClockKeeper, ConnectRetry
 
 log = logging.getLogger(__name__)
+
+_KEY_BYTES = 100
+"""What a key that waits takes."""
 
 OnFatal = Callable[[str], None]
 """Told, once and in one line, why the service cannot go on."""
@@ -46,8 +52,10 @@ class Service:
             self._schedule,
             IntakeLimits(line_timers=settings.api_queue_timers, line_bytes=settings.api_queue_bytes),
         )
+        self._keys = Intake(self._hold_keys, name="key writer")
         # Batches have a line and writers of their own, so that no single create stands behind one.
         self.batch_intake = Intake(self._schedule, name="batch writer")
+        self._lines: tuple[Intake[Any, Any], ...] = (self._keys, self.intake, self.batch_intake)
         self.admission = Admission(settings.api_batch_queue_bytes)
         self.gate = Gate(self.shards, settings.api_keys_given, monotonic)
         self.directory = DirectoryKeeper(self.shards)
@@ -59,14 +67,14 @@ class Service:
 
     def start(self) -> None:
         """Begin; nothing waits for the database."""
-        self.intake.start()
-        self.batch_intake.start()
+        for line in self._lines:
+            line.start()
         self._watch = asyncio.create_task(self._watch_database(), name="watch database")
 
     async def stop(self) -> None:
         """Store what waits, and close every connection."""
         within_seconds = self.settings.api_stop_seconds
-        await asyncio.gather(self.intake.stop(within_seconds), self.batch_intake.stop(within_seconds))
+        await asyncio.gather(*(line.stop(within_seconds) for line in self._lines))
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.wait([self._watch])
@@ -78,7 +86,11 @@ class Service:
             raise Problem(Kind.database_unavailable, "the database cannot be reached; try again soon")
         return self.clock.latest_us()
 
-    async def store(self, timer: NewTimer, size_bytes: int) -> Scheduled | NameTaken:
+    async def hold(self, key_sha256: bytes, content_sha256: bytes, now_us: int) -> KeyHeld:
+        """An idempotency key for a request. Raises KeyReused, and LineFull when too much waits."""
+        return await self._keys.put(KeyAsked(key_sha256, content_sha256, now_us), _KEY_BYTES)
+
+    async def store(self, timer: NewTimer, size_bytes: int) -> Scheduled:
         """As `Intake.put`. Raises CollectionFull when too many of its collection wait."""
         if timer.owner.collection_id not in self.directory.current.limited:
             return await self.intake.put(timer, size_bytes)
@@ -107,6 +119,9 @@ class Service:
 
     async def _schedule(self, timers: Sequence[NewTimer]) -> Sequence[Scheduled | NameTaken]:
         return await schedule(self.shards, timers)
+
+    async def _hold_keys(self, asked: Sequence[KeyAsked]) -> Sequence[KeyHeld | KeyReused]:
+        return await hold_keys(self.shards, asked)
 
     async def _watch_database(self) -> None:
         try:

@@ -12,7 +12,7 @@ import pytest_asyncio
 from sqlalchemy import text
 
 from tests.db.wire import count_commits
-from timer_api.intake import Intake, IntakeLimits, LineFull, Schedule
+from timer_api.intake import Intake, IntakeLimits, LineFull, Store
 from timer_db.domain.errors import DatabaseUnavailable, NameTaken
 from timer_db.domain.ids import new_id
 from timer_db.domain.states import TimerState
@@ -20,6 +20,9 @@ from timer_db.domain.timer import NewTimer, Timer
 from timer_db.engine import Pool, open_shards
 from timer_db.operations.schedule import Scheduled, schedule
 from timer_db.shards import Shards
+
+Line = Intake[NewTimer, Scheduled]
+Write = Store[NewTimer, Scheduled]
 
 
 def new_timer(name: str | None = None, **fields: object) -> NewTimer:
@@ -66,14 +69,14 @@ class Database:
 
 
 @asynccontextmanager
-async def intake(write: Schedule, **limits: int) -> AsyncIterator[Intake]:
+async def intake(write: Write, **limits: int) -> AsyncIterator[Line]:
     line = Intake(write, IntakeLimits(**{"writers": 1, **limits}))
     line.start()
     yield line
     await line.stop(10)
 
 
-def put_all(line: Intake, timers: Sequence[NewTimer]) -> list[asyncio.Task[Scheduled | NameTaken]]:
+def put_all(line: Line, timers: Sequence[NewTimer]) -> list[asyncio.Task[Scheduled]]:
     return [asyncio.create_task(line.put(timer, 100)) for timer in timers]
 
 

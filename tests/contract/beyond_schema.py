@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import uuid
 import zoneinfo
 from collections.abc import Iterator
 from datetime import datetime
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from tests.api.keyed import KEY_ID
 from tests.contract.rules import is_refused
+from timer_api.idempotency import HEADER
 from timer_db.domain import cursor as cursors
 from timer_db.domain.cursor import Place
 from timer_db.domain.filter import Filter
@@ -98,6 +100,13 @@ def filter_case(_context: schemathesis.HookContext, case: schemathesis.Case) -> 
     if is_refused(case.operation.method.upper(), case.operation.path, query, case.body):
         return False
     return _fits(case.body) and not any(map(_is_refused, _objects_in(case.body)))
+
+
+@schemathesis.hook
+def before_call(_context: schemathesis.HookContext, case: schemathesis.Case, _options: dict[str, Any]) -> None:
+    """A key belongs to one request: what was drawn twice would be refused."""
+    if case.meta is not None and case.meta.generation.mode.is_positive and HEADER in (case.headers or {}):
+        case.headers[HEADER] = str(uuid.uuid4())
 
 
 def _objects_in(body: Any) -> Iterator[dict[str, Any]]:

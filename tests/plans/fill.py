@@ -17,6 +17,7 @@ from timer_db.statements.queue import put_heads
 WAITING = 20_000
 ENDED = 24_000
 """One in eight of them failed."""
+KEYS = 10_000
 NOON_US = 1_800_000_000_000_000
 SECOND_US = 1_000_000
 PARTITIONS = 10
@@ -69,11 +70,14 @@ def fill(url: str) -> None:
         " WHERE n < 5 AND c.gone_at_us IS NULL",
         "INSERT INTO timer_names (collection_id, name, timer_id, content_sha256)"
         f" SELECT 1, CONCAT('name-', n), {_ID}, REPEAT('x', 32) FROM {_NUMBERS} numbers WHERE n < 5000",
+        "INSERT INTO idempotency_keys (key_sha256, content_sha256, created_at_us)"
+        f" SELECT UNHEX(SHA2(n, 256)), REPEAT('x', 32), {NOON_US} + n FROM {_NUMBERS} numbers WHERE n < {KEYS}",
         # Each timer has the label, as it says, and every hundredth some other mark.
         f"INSERT INTO label_index SELECT CONCAT(x'{of_label('env', 'prod').hex()}', id) FROM timers ORDER BY id",
         f"INSERT INTO label_index SELECT CONCAT(x'{RARE.hex()}', {_ID}) FROM {_NUMBERS} numbers"
         f" WHERE n % {RARE_EVERY} = 0 AND n < {total}",
-        "ANALYZE TABLE timers, due_queue, attempts, endings, controllers, claim_batches, timer_names, label_index",
+        "ANALYZE TABLE timers, due_queue, attempts, endings, controllers, claim_batches, timer_names, label_index,"
+        " idempotency_keys",
     )
 
 

@@ -7,7 +7,7 @@ import logging
 
 from starlette.types import Receive, Scope, Send
 
-from timer_api import json_body
+from timer_api import idempotency, json_body
 from timer_api.api_keys.caller import Caller
 from timer_api.errors import RETRY_AFTER_SECONDS
 from timer_api.service import Service
@@ -29,13 +29,17 @@ async def handle(service: Service, caller: Caller, scope: Scope, receive: Receiv
     """
     headers = scope["headers"]
     json_body.check_media_type(headers)
+    key = idempotency.key_of(headers)
     limit_bytes = service.settings.api_batch_body_bytes
     with service.admission.enter(min(json_body.announced_bytes(headers, limit_bytes), limit_bytes)):
         raw = await json_body.read(headers, receive, limit_bytes)
         async with service.admission.work:
             items = await batch_body.read(raw, min(service.settings.api_body_bytes, CHUNK_BYTES))
             caller.charge(len(items.values), taken=1)
-            work = BatchWork(service, caller, items)
+            held = None
+            if key is not None:
+                held = await idempotency.hold(service, caller, key, PATH, raw, service.now_us())
+            work = BatchWork(service, caller, items, held)
             del raw
             await work.make()
         await _send(work, send)
@@ -46,6 +50,8 @@ async def _send(work: BatchWork, send: Send) -> None:
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % sum(map(len, work.pieces)))]
     if work.lost:
         headers.append((b"retry-after", b"%d" % RETRY_AFTER_SECONDS))
+    if work.replayed:
+        headers.append(idempotency.IS_REPLAYED)
     await send({"type": "http.response.start", "status": 207 if work.refused else 201, "headers": headers})
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS):

@@ -26,8 +26,10 @@ from timer_api.timers.owner import directory_for, owner_of
 from timer_api.timers.shown import shown
 from timer_db.domain.directory import Directory
 from timer_db.domain.errors import DatabaseUnavailable, TimerError
+from timer_db.domain.idempotency import KeyHeld
 from timer_db.domain.owner import DEFAULT_COLLECTION
 from timer_db.domain.timer import Timer
+from timer_db.operations import idempotency
 from timer_db.operations.schedule import Scheduled, choose_ids
 
 PATH = "/timers/batch"
@@ -51,15 +53,18 @@ class _Chunk:
 class BatchWork:
     """One call's timers. `pieces` is the answer's body, once they are made."""
 
-    def __init__(self, service: Service, caller: Caller, items: Items) -> None:
+    def __init__(self, service: Service, caller: Caller, items: Items, held: KeyHeld | None = None) -> None:
         self._service = service
         self._caller = caller
         self._items = items
+        self._held = held
         # One moment for all: those with one delay are due together.
-        self._now_us = service.now_us()
+        self._now_us = service.now_us() if held is None else held.first_us
         self._next = 0
         self._made = 0
         self.refused = 0
+        self.replayed = 0
+        """How many an earlier request with the same key had stored."""
         self.lost: Problem | None = None
         """Why nothing more could be stored, if that came to be."""
         self.pieces: list[bytes] = []
@@ -85,9 +90,12 @@ class BatchWork:
         """The next timers, checked; none at the end."""
         chunk = _Chunk(self._next)
         values = self._items.values[self._next : self._next + CHUNK_TIMERS]
-        # By the clock as it is now, so that the ids of this chunk stand behind those of the one before.
-        now_us = self._service.clock.latest_us()
-        ids = choose_ids(self._service.shards, now_us, list(map(_name_of, values)))
+        names = list(map(_name_of, values))
+        if self._held is None:
+            # By the clock as it is now, so that the ids of this chunk stand behind those of the one before.
+            ids = choose_ids(self._service.shards, self._service.clock.latest_us(), names)
+        else:
+            ids = idempotency.choose_ids(self._service.shards, self._held, names, self._next)
         documents = (value for value in values if isinstance(value, dict))
         directory = await directory_for(self._service.directory, documents)
         for number, (value, timer_id) in enumerate(zip(values, ids, strict=True)):
@@ -124,17 +132,29 @@ class BatchWork:
             return ()
         if not self.lost:
             try:
-                results = await self._service.store_all(timers, chunk.size_bytes)
+                results = await self._stored_or_found(timers, chunk.size_bytes)
             except LineFull:
                 self.lost = Problem(Kind.busy, "the service is stopping; try again soon")
+            except DatabaseUnavailable as error:
+                self.lost = from_error(error)
             else:
                 lost = next((result for result in results if isinstance(result, DatabaseUnavailable)), None)
                 self.lost = from_error(lost) if lost else None
                 return results
         return [self.lost] * len(timers)
 
+    async def _stored_or_found(self, timers: Sequence[Timer], size_bytes: int) -> Sequence[Stored]:
+        """As `Service.store_all`; what an earlier request with the same key has stored is told as it was then."""
+        if self._held is None or not self._held.is_repeat:
+            return await self._service.store_all(timers, size_bytes)
+        found = await idempotency.find_stored(self._service.shards, [timer.id for timer in timers])
+        self.replayed += len(found)
+        new = [timer for timer in timers if timer.id not in found]
+        stored = iter(await self._service.store_all(new, size_bytes) if new else ())
+        return [Scheduled(timer, True) if timer.id in found else next(stored) for timer in timers]
+
     def _note(self, chunk: _Chunk, results: Sequence[Stored], directory: Directory) -> None:
-        now_us = self._service.clock.latest_us()
+        now_us = self._service.clock.latest_us() if self._held is None else self._held.first_us
         stored = iter(results)
         texts: list[str] = []
         for index, entry in enumerate(chunk.entries, chunk.first):

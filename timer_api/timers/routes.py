@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from timer_api import groups
+from timer_api import groups, idempotency
 from timer_api.answers import json_answer
 from timer_api.api_keys.caller import caller_of
 from timer_api.openapi import NO_BODY, REF, UNAVAILABLE, Parts, answer, invalid_example, needs, problems
@@ -66,13 +66,14 @@ _AT_THE_FRONT_DOOR = RuntimeError("`app.FrontDoor` answers this call; the route 
     summary="Make a timer",
     operation_id="create_timer",
     status_code=201,
-    openapi_extra=needs(Scope.timers_write) | groups.body("TimerAsked", examples.CREATES),
+    openapi_extra=needs(Scope.timers_write) | groups.body("TimerAsked", examples.CREATES) | idempotency.DOCUMENTED,
     responses={
         201: answer(
             "The timer is stored, and will be called whatever crashes.",
             "TimerShown",
             "timer",
             leads_to=_BY_ID,
+            sometimes=idempotency.REPLAYED_DOCUMENTED,
             Location="The path of the timer.",
         ),
         200: answer(
@@ -90,6 +91,7 @@ _AT_THE_FRONT_DOOR = RuntimeError("`app.FrontDoor` answers this call; the route 
             examples.TOO_LARGE,
             examples.NOT_JSON,
             invalid_example("labels.env", schemas.PATTERNS_IN_WORDS["labels"]),
+            idempotency.REUSED,
             examples.FULL,
             examples.BUSY,
             UNAVAILABLE,
@@ -99,7 +101,8 @@ _AT_THE_FRONT_DOOR = RuntimeError("`app.FrontDoor` answers this call; the route 
 async def create_timer() -> Response:
     """Say when, by exactly one of `hours`/`minutes`/`seconds`, `delay` and `due_at`, and which `url` to call.
 
-    A create with the `name` of a timer that lives returns that timer when its content is the same.
+    A create with the `name` of a timer that lives returns that timer when its content is the same. A create that
+    is sent again with its `Idempotency-Key` is answered as the first time, whatever became of the timer meanwhile.
     """
     raise _AT_THE_FRONT_DOOR
 
@@ -109,14 +112,15 @@ async def create_timer() -> Response:
     summary="Make many timers",
     operation_id="create_timers",
     status_code=201,
-    openapi_extra=needs(Scope.timers_write) | groups.body("BatchAsked", examples.BATCHES),
+    openapi_extra=needs(Scope.timers_write) | groups.body("BatchAsked", examples.BATCHES) | idempotency.DOCUMENTED,
     responses={
-        201: answer("Every timer is stored.", "BatchShown", "batch"),
+        201: answer("Every timer is stored.", "BatchShown", "batch", sometimes=idempotency.REPLAYED_DOCUMENTED),
         207: answer(
             "Some timers are refused, or could not be stored: in their places stand problems. With "
             "`Retry-After` when it is the database that could not be reached.",
             "BatchShown",
             "partial batch",
+            sometimes=idempotency.REPLAYED_DOCUMENTED,
         ),
         **problems(
             batch.PATH,
@@ -125,6 +129,7 @@ async def create_timer() -> Response:
             examples.BATCH_TOO_LARGE,
             examples.NOT_JSON,
             invalid_example("timers", "there are 10,001; 10,000 are possible in one call"),
+            idempotency.REUSED,
             examples.BUSY,
             UNAVAILABLE,
         ),
@@ -136,8 +141,8 @@ async def create_timers() -> Response:
     of that timer, and whose `index` is its place, from 0.
 
     They are stored in chunks of 500, so some can be stored when others are not. A problem with a `timer_id` means
-    that nobody knows: look whether there is a timer with that id. With a `name` in each timer, the same batch can
-    be sent again as it is.
+    that nobody knows: look whether there is a timer with that id. With an `Idempotency-Key`, or with a `name` in
+    each timer, the same batch can be sent again as it is: what is stored is not made twice, and the rest is.
     """
     raise _AT_THE_FRONT_DOOR
 

@@ -15,6 +15,7 @@ TimerError
 ├── TooFarAhead                 it would be due in more than a hundred years
 ├── NameInUse                   the name of a timer that ended belongs to another one that lives
 ├── NameTaken                   another timer with this name lives, with other content
+├── KeyReused                   an idempotency key came with another request before
 ├── ApiKeyNotFound
 ├── CollectionNotFound
 ├── CollectionInUse             timers of it are there, a schedule makes some, or it is the default one
@@ -142,6 +143,13 @@ class NameTaken(TimerError):
     def __init__(self, name: str, holder: UUID) -> None:
         super().__init__(f"the name {name!r} belongs to timer {holder}, which has other content")
         self.name, self.holder = name, holder
+
+
+class KeyReused(TimerError):
+    """An idempotency key came with another request before."""
+
+    def __init__(self) -> None:
+        super().__init__("this key came with another request before; a new request needs a new key")
 
 
 class ContentUnreadable(TimerError):

@@ -28,6 +28,13 @@ def new_ids(now_us: int, shard: int, count: int) -> list[UUID]:
     return [_uuid(prefix | number) for number in sorted([number & _RAND_B_MASK for number in noise])]
 
 
+def derived_id(now_us: int, shard: int, seed: bytes, index: int) -> UUID:
+    """The id of one of the timers that follow from `seed`, at least eight random bytes. By `index` they ascend,
+    but for one turn over in 2^62."""
+    noise = int.from_bytes(seed[:8], "big") + index & _RAND_B_MASK
+    return _uuid(_prefix(now_us, shard) | noise)
+
+
 def _prefix(now_us: int, shard: int) -> int:
     if not 0 <= shard < SHARDS_MAX:
         raise ValueError(f"shard {shard} is not within 0..{SHARDS_MAX - 1}")

@@ -1,0 +1,230 @@
+"""`Idempotency-Key`: a create that is sent again makes nothing twice, and is answered as the first time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from tests.db import scratch
+from tests.db.proxy import Proxy, When
+from timer_api.app import FrontDoor
+from timer_api.errors import Kind
+from timer_api.settings import ApiSettings
+
+from .conftest import CountTimers, ready
+from .keyed import BOOTSTRAP, bearing
+
+pytestmark = pytest.mark.asyncio(loop_scope="package")
+
+CREATE = {"delay": 3600, "url": "https://example.com/hook", "meta": {"order": 17}}
+BATCH = {"timers": [{**CREATE, "meta": number} for number in range(1200)]}
+JSON = {"Content-Type": "application/json"}
+
+
+def new_key() -> dict[str, str]:
+    return {"Idempotency-Key": str(uuid.uuid4())}
+
+
+async def send(client: httpx.AsyncClient, path: str, document: object, headers: dict[str, str]) -> httpx.Response:
+    return await client.post(path, content=json.dumps(document), headers={**JSON, **headers})
+
+
+@pytest.mark.parametrize(("path", "document", "made"), [("/timers", CREATE, 1), ("/timers/batch", BATCH, 1200)])
+async def test_the_same_again_gets_the_first_answer(
+    client: httpx.AsyncClient, count_timers: CountTimers, path: str, document: object, made: int
+) -> None:
+    key, before = new_key(), await count_timers()
+    first = await send(client, path, document, key)
+    assert first.status_code == 201
+    assert "idempotency-replayed" not in first.headers
+    again = await send(client, path, document, key)
+    assert (again.status_code, again.content) == (201, first.content)
+    assert again.headers["idempotency-replayed"] == "true"
+    assert again.headers.get("location") == first.headers.get("location")
+    assert await count_timers() == before + made
+    other = await send(client, path, document, new_key())
+    assert other.status_code == 201
+    assert await count_timers() == before + 2 * made
+
+
+async def test_the_first_answer_stays_whatever_became_of_the_timer(client: httpx.AsyncClient) -> None:
+    key = new_key()
+    first = await send(client, "/timers", CREATE, key)
+    path = first.headers["location"]
+    assert (await client.patch(path, json={"priority": 9, "delay": 7200})).status_code == 200
+    assert (await client.delete(path)).status_code == 200
+    assert (await send(client, "/timers", CREATE, key)).content == first.content
+    assert (await client.get(path)).json()["status"] == "cancelled"
+
+
+@pytest.mark.parametrize(("path", "document"), [("/timers", CREATE), ("/timers/batch", {"timers": [CREATE]})])
+async def test_another_request_with_the_same_key_is_refused(
+    client: httpx.AsyncClient, count_timers: CountTimers, path: str, document: dict[str, Any]
+) -> None:
+    key = new_key()
+    assert (await send(client, path, document, key)).status_code == 201
+    before = await count_timers()
+    others = {"/timers": {**CREATE, "priority": 1}, "/timers/batch": {"timers": [CREATE, CREATE]}}
+    for where, other in others.items():
+        refused = await send(client, where, other, key)
+        assert refused.status_code == 422
+        problem = refused.json()
+        assert problem["type"] == Kind.idempotency_key_reused.type
+        assert problem["errors"][0]["field"] == "Idempotency-Key"
+    assert await count_timers() == before
+
+
+@pytest.mark.parametrize("path", ["/timers", "/timers/batch"])
+@pytest.mark.parametrize("key", [b"", b"a b", b"k" * 256, "schlüssel".encode(), b"a\tb"])
+async def test_a_key_that_cannot_be_is_refused(client: httpx.AsyncClient, path: str, key: bytes) -> None:
+    headers = [(b"content-type", b"application/json"), (b"idempotency-key", key)]
+    refused = await client.post(path, content=json.dumps(CREATE), headers=headers)
+    assert refused.status_code == 422
+    assert refused.json()["errors"] == [
+        {
+            "field": "Idempotency-Key",
+            "message": "it must be 1 to 255 visible ASCII characters, without spaces",
+        }
+    ]
+
+
+async def test_two_keys_are_refused(client: httpx.AsyncClient) -> None:
+    headers = [("content-type", "application/json"), ("idempotency-key", "a"), ("Idempotency-Key", "b")]
+    refused = await client.post("/timers", content=json.dumps(CREATE), headers=headers)
+    assert refused.json()["errors"] == [{"field": "Idempotency-Key", "message": "there are two; send one"}]
+
+
+async def test_what_was_refused_is_looked_at_anew(client: httpx.AsyncClient) -> None:
+    """Only what was stored is kept: a name that was taken may be free later."""
+    key, name = new_key(), str(uuid.uuid4())
+    holder = await client.post("/timers", json={**CREATE, "name": name})
+    document = {**CREATE, "name": name, "priority": 5}
+    assert (await send(client, "/timers", document, key)).status_code == 409
+    assert (await client.delete(holder.headers["location"])).status_code == 200
+    made = await send(client, "/timers", document, key)
+    assert made.status_code == 201
+    assert (await send(client, "/timers", document, key)).content == made.content
+
+
+async def test_many_at_once_make_one_timer(
+    client: httpx.AsyncClient, database_url: str, count_timers: CountTimers
+) -> None:
+    """By two processes as well."""
+    key, before = new_key(), await count_timers()
+    async with ready(ApiSettings(db_url=database_url)) as (_, other):
+        asked = [send(each, "/timers", CREATE, key) for each in (client, other) * 20]
+        answers = await asyncio.gather(*asked)
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.content for answer in answers}) == 1
+    assert await count_timers() == before + 1
+
+
+async def test_batches_at_once_make_each_timer_once(
+    client: httpx.AsyncClient, database_url: str, count_timers: CountTimers
+) -> None:
+    key, before = new_key(), await count_timers()
+    async with ready(ApiSettings(db_url=database_url)) as (_, other):
+        asked = [send(each, "/timers/batch", BATCH, key) for each in (client, other) * 2]
+        answers = await asyncio.gather(*asked)
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.content for answer in answers}) == 1
+    assert await count_timers() == before + 1200
+
+
+async def test_after_a_day_a_key_is_free(
+    client: httpx.AsyncClient, database_url: str, count_timers: CountTimers
+) -> None:
+    key, before = new_key(), await count_timers()
+    first = await send(client, "/timers", CREATE, key)
+    scratch.run(database_url, "UPDATE idempotency_keys SET created_at_us = created_at_us - 86401 * 1000000")
+    other = await send(client, "/timers", {**CREATE, "priority": 1}, key)
+    assert other.status_code == 201
+    assert other.json()["id"] != first.json()["id"]
+    assert (await send(client, "/timers", {**CREATE, "priority": 1}, key)).content == other.content
+    assert await count_timers() == before + 2
+
+
+async def test_the_keys_of_two_callers_have_nothing_in_common(keys_url: str) -> None:
+    key, second = new_key(), "another-" + "k" * 32
+    async with ready(ApiSettings(db_url=keys_url, api_keys=f"{BOOTSTRAP}, {second}")) as (_, client):
+        first = await send(client, "/timers", CREATE, {**key, **bearing(BOOTSTRAP)})
+        other = await send(client, "/timers", {**CREATE, "priority": 1}, {**key, **bearing(second)})
+        assert (first.status_code, other.status_code) == (201, 201)
+        assert first.json()["id"] != other.json()["id"]
+
+
+async def test_a_full_collection_does_not_stand_between_a_repeat_and_its_answer(
+    client: httpx.AsyncClient,
+) -> None:
+    name, key = str(uuid.uuid4()), new_key()
+    assert (await client.put(f"/collections/{name}", json={"waiting_max": 1})).status_code == 201
+    document = {**CREATE, "collection": name}
+    first = await send(client, "/timers", document, key)
+    assert first.status_code == 201
+    assert (await send(client, "/timers", document, new_key())).status_code == 429
+    assert (await send(client, "/timers", document, key)).content == first.content
+
+
+@pytest_asyncio.fixture(loop_scope="package")
+async def fragile(database_url: str) -> AsyncIterator[tuple[Proxy, FrontDoor, httpx.AsyncClient]]:
+    async with Proxy(database_url) as proxy, ready(ApiSettings(db_url=proxy.url)) as (app, client):
+        yield proxy, app, client
+
+
+@pytest.mark.parametrize("at", [b"INSERT INTO idempotency_keys", b"COMMIT", b"INSERT INTO timers"])
+@pytest.mark.parametrize("when", [When.before, When.after], ids=lambda when: when.name)
+async def test_after_an_outage_at_any_statement_a_repeat_makes_it_once(
+    fragile: tuple[Proxy, FrontDoor, httpx.AsyncClient], client: httpx.AsyncClient, count_timers: CountTimers,
+    when: When, at: bytes,
+) -> None:  # fmt: skip
+    proxy, _, through = fragile
+    key, before = new_key(), await count_timers()
+    proxy.cut(when, at)
+
+    async def refuse_others() -> None:
+        await proxy.was_cut.wait()
+        proxy.is_refusing = True
+        proxy.cut_all()
+
+    refusing = asyncio.create_task(refuse_others())
+    lost = await send(through, "/timers", CREATE, key)
+    await refusing
+    assert lost.status_code == 503
+    answer = await send(client, "/timers", CREATE, key)
+    assert answer.status_code == 201
+    assert (await send(client, "/timers", CREATE, key)).content == answer.content
+    assert await count_timers() == before + 1
+
+
+@pytest.mark.parametrize("when", [When.before, When.after], ids=lambda when: when.name)
+async def test_a_batch_that_was_cut_in_the_middle_is_completed_by_a_repeat(
+    fragile: tuple[Proxy, FrontDoor, httpx.AsyncClient], client: httpx.AsyncClient, count_timers: CountTimers,
+    when: When,
+) -> None:  # fmt: skip
+    proxy, _, through = fragile
+    key, before = new_key(), await count_timers()
+    document = {"timers": [{**CREATE, "meta": f"{key}-{number}"} for number in range(1200)]}
+    proxy.cut(when, behind=json.dumps(document["timers"][500]["meta"]).encode().hex().encode())
+
+    async def refuse_others() -> None:
+        await proxy.was_cut.wait()
+        proxy.is_refusing = True
+        proxy.cut_all()
+
+    refusing = asyncio.create_task(refuse_others())
+    first = await send(through, "/timers/batch", document, key)
+    await refusing
+    assert first.status_code == 207
+    again = await send(client, "/timers/batch", document, key)
+    assert again.status_code == 201
+    assert again.headers["idempotency-replayed"] == "true"
+    assert again.json()["results"][:500] == first.json()["results"][:500]
+    assert await count_timers() == before + 1200
+    assert (await send(client, "/timers/batch", document, key)).content == again.content
