@@ -76,6 +76,18 @@ async def test_many_are_made_and_found_again_page_by_page(real: Any) -> None:
     assert by_name.id == results[1].id
 
 
+async def test_with_a_key_of_ones_own_nothing_is_made_twice(real: Any) -> None:
+    key = str(uuid4())
+    first, again = [await got(real.timers.create(due="1d", url=URL, idempotency_key=key)) for _ in range(2)]
+    assert first == again
+    with pytest.raises(Invalid) as raised:
+        await got(real.timers.create(due="2d", url=URL, idempotency_key=key))
+    assert [error.field for error in raised.value.errors] == ["Idempotency-Key"]
+    asked = [{"due": "1d", "url": URL}] * 3
+    before = [await every(real.timers.create_many(asked, idempotency_key=f"{key}-many")) for _ in range(2)]
+    assert before[0] == before[1]
+
+
 async def test_its_health(real: Any) -> None:
     await got(real.health.live())
     await got(real.health.ready())

@@ -17,20 +17,35 @@ from timer_api.timers.examples import ANSWERS, NOT_CANCELLABLE, TIMER, TIMER_ID
 from timer_client import Client, Conflict, NotFound, NotReached, Retries, ServiceFault, Timer, TooMany, Unavailable
 from timer_client.retries import retry_after_seconds
 
-CREATE = {"url": "https://example.com", "minutes": 10, "name": "once"}
-UNNAMED = {"url": "https://example.com", "minutes": 10}
+CREATE = {"url": "https://example.com", "minutes": 10}
 LOST = None
 Call = Callable[[Any], Any]
 
 
 @pytest.mark.parametrize("failure", [429, 502, 503, 504, LOST])
-async def test_a_create_with_a_name_is_sent_again(client: Any, scripted: Scripted, failure: int | None) -> None:
+async def test_a_create_is_sent_again_with_its_key(client: Any, scripted: Scripted, failure: int | None) -> None:
     scripted.say(failure)
     scripted.say(failure)
     scripted.say(201, TIMER)
     assert (await got(client.timers.create(**CREATE))).id == TIMER_ID
     assert len(scripted.asked) == 3
     assert len({asked.body for asked in scripted.asked}) == 1
+    assert len({asked.headers["idempotency-key"] for asked in scripted.asked}) == 1
+
+
+async def test_each_create_has_a_key_of_its_own_or_yours(client: Any, scripted: Scripted) -> None:
+    for _ in range(3):
+        scripted.say(201, TIMER)
+    await got(client.timers.create(**CREATE))
+    await got(client.timers.create(**CREATE))
+    await got(client.timers.create(**CREATE, idempotency_key="order-17"))
+    first, second, mine = (asked.headers["idempotency-key"] for asked in scripted.asked)
+    assert first != second
+    assert mine == "order-17"
+    scripted.say(201, {"results": [TIMER] * 10_000})
+    scripted.say(201, {"results": [TIMER]})
+    assert len(await every(client.timers.create_many([CREATE] * 10_001, idempotency_key="orders"))) == 10_001
+    assert [asked.headers["idempotency-key"] for asked in scripted.asked[3:]] == ["orders/0", "orders/1"]
 
 
 @pytest.mark.parametrize(("failure", "kind"), [(429, TooMany), (503, Unavailable), (LOST, NotReached)])
@@ -55,7 +70,6 @@ async def test_what_would_fail_again_is_sent_once(client: Any, scripted: Scripte
 
 
 DOES_MORE_THE_SECOND_TIME: dict[str, Call] = {
-    "create": lambda client: client.timers.create(**UNNAMED),
     "fire": lambda client: client.timers.fire(TIMER_ID),
     "replay": lambda client: client.timers.replay(TIMER_ID),
     "replay_many": lambda client: client.timers.replay_many(ids=[TIMER_ID]),
@@ -91,7 +105,7 @@ async def test_a_batch_of_which_some_were_lost_is_sent_again_as_a_whole(client: 
     scripted.say(201, {"results": [TIMER, TIMER]})
     results = await every(client.timers.create_many([CREATE, CREATE]))
     assert [type(result) for result in results] == [Timer, Timer]
-    assert len({asked.body for asked in scripted.asked}) == 1
+    assert len({(asked.body, asked.headers["idempotency-key"]) for asked in scripted.asked}) == 1
 
 
 async def test_what_is_lost_for_good_is_told_by_itself(client: Any, scripted: Scripted) -> None:

@@ -55,6 +55,16 @@ async def test_many_documents_of_which_one_is_refused(ctl: Run) -> None:
     assert done.err.splitlines()[-1] == "timerctl: 1 of 3 were refused"
 
 
+async def test_the_same_file_with_the_same_key_makes_nothing_twice(ctl: Run) -> None:
+    documents, key = "- {delay: 1h, url: https://example.com/a}\n" * 2, f"--idempotency-key={uuid4()}"
+    first, again = [await ctl("timer", "create", "-f", "-", key, "-o", "json", given=documents) for _ in range(2)]
+    assert first.code == again.code == 0, first.err
+    assert first.out == again.out
+    other = await ctl("timer", "create", "-f", "-", key, given=documents.replace("1h", "2h"))
+    assert other.code == 7
+    assert "Idempotency-Key" in other.err
+
+
 async def test_timers_are_changed_moved_cancelled_and_repeated_in_bulk(ctl: Run, system: System) -> None:
     label = f"run={uuid4().hex[:12]}"
     documents = "".join(

@@ -104,7 +104,13 @@ def generate(
 
 @app.command()
 def create(
-    context: typer.Context, file: File = None, assignments: Fields = None, output: Output = Form.table
+    context: typer.Context,
+    file: File = None,
+    assignments: Fields = None,
+    idempotency_key: Annotated[
+        str | None, typer.Option(help="With the same key and file again, nothing is made twice, for a day.")
+    ] = None,
+    output: Output = Form.table,
 ) -> None:
     """Make the timers of a file, each document one. Those that are refused are named by their lines."""
     asked = list(documents.read(file)) if file else []
@@ -117,9 +123,11 @@ def create(
     refused = 0
     with client_of(context) as client:
         if len(asked) == 1:
-            made.append(client.timers.create(**asked[0].fields))
+            made.append(client.timers.create(**asked[0].fields, idempotency_key=idempotency_key))
         else:
-            for each, result in zip(asked, client.timers.create_many(d.fields for d in asked), strict=True):  # type: ignore[misc]
+            fields: Any = (each.fields for each in asked)
+            results = client.timers.create_many(fields, idempotency_key=idempotency_key)
+            for each, result in zip(asked, results, strict=True):
                 if isinstance(result, ApiError):
                     refused += 1
                     sys.stderr.write(f"timerctl: {each.where}: {in_words(result)}\n")

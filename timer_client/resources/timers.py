@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from types import MappingProxyType
 from typing import Any, Unpack
+from uuid import uuid4
 
 from timer_client.answers import Attempt, Bulk, Status, Timer
 from timer_client.asked import NewTimer, Rescheduled, TimerChanges, Which, document
@@ -20,36 +21,46 @@ BATCH_BYTES = 8 * 1024 * 1024
 """Of one batch; the API takes 16 MiB unless it is told otherwise."""
 
 Shift = timedelta | float | str
+_KEY = "Idempotency-Key"
 OnProgress = Callable[[Bulk], object]
+
+
+def new_key() -> str:
+    """A key that nobody has used."""
+    return str(uuid4())
 
 
 class Timers(Resource[C]):
     """`client.timers`"""
 
     @call
-    def create(self, **timer: Unpack[NewTimer]) -> Request[Timer]:
+    def create(self, *, idempotency_key: str | None = None, **timer: Unpack[NewTimer]) -> Request[Timer]:
         """Make a timer. With the name of one that lives, and the same content, it is that one.
 
-        So one with a `name` is sent again when its answer is lost, and none is made twice; one without is sent
-        again only when it was surely not made.
+        It is sent again when its answer is lost, with the same key, so that none is made twice. A key of your own
+        does that for a day across crashes of your program as well; Invalid for another timer with the same key.
         """
         return Request(
             method="POST",
             path="/timers",
             read=reader(Timer),
             body=json_bytes(document(timer)),
-            repeat=_repeat_of(timer),
+            headers={_KEY: idempotency_key or new_key()},
         )
 
     @walk
-    def create_many(self, timers: Iterable[NewTimer]) -> Pages[Timer | ApiError]:
+    def create_many(
+        self, timers: Iterable[NewTimer], *, idempotency_key: str | None = None
+    ) -> Pages[Timer | ApiError]:
         """Make any number of timers. Gives for each, in the same order, the timer, or the error that refuses it.
 
         They are taken and sent as the results are asked for, up to 10,000 at a time: iterate to the end. With a
-        `name` each, the same timers can be sent again after a crash, and none is made twice.
+        key of your own, the same timers can be sent again after a crash, for a day, and none is made twice.
         """
-        for body, repeat in _batches(timers):
-            yield Request(method="POST", path="/timers/batch", read=_results, body=body, repeat=repeat)
+        key = idempotency_key or new_key()
+        for number, body in enumerate(_batches(timers)):
+            headers = {_KEY: f"{key}/{number}"}
+            yield Request(method="POST", path="/timers/batch", read=_results, body=body, headers=headers)
 
     @call
     def get(self, timer_id: str) -> Request[Timer]:
@@ -217,26 +228,19 @@ def _result(each: Any) -> Timer | ApiError:
     return read(Timer, each) if problem is None else api_error(problem["status"], problem)
 
 
-def _repeat_of(timer: Mapping[str, Any]) -> Repeat:
-    """A name has one timer, however often it is asked for."""
-    return Repeat.always if "name" in timer else Repeat.if_not_done
-
-
-def _batches(timers: Iterable[NewTimer]) -> Iterator[tuple[bytes, Repeat]]:
+def _batches(timers: Iterable[NewTimer]) -> Iterator[bytes]:
     """Bodies of POST /timers/batch, each as large as it may be."""
     items: list[bytes] = []
-    size_bytes, repeat = 0, Repeat.always
+    size_bytes = 0
     for timer in timers:
         item = json_bytes(document(timer))
         if items and (len(items) == BULK_MAX or size_bytes + len(item) > BATCH_BYTES):
-            yield _batch(items), repeat
-            items, size_bytes, repeat = [], 0, Repeat.always
+            yield _batch(items)
+            items, size_bytes = [], 0
         items.append(item)
-        if _repeat_of(timer) is Repeat.if_not_done:
-            repeat = Repeat.if_not_done
         size_bytes += len(item) + 1
     if items:
-        yield _batch(items), repeat
+        yield _batch(items)
 
 
 def _batch(items: list[bytes]) -> bytes:
