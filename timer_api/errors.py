@@ -31,6 +31,7 @@ from timer_db.domain.errors import (
     DatabaseUnavailable,
     KeyReused,
     NameInUse,
+    NameNotFound,
     NameTaken,
     NotCancellable,
     NotChangeable,
@@ -207,7 +208,7 @@ def _field_error(
 def from_error(error: TimerError) -> Problem:
     """The data layer's errors as answers."""
     match error:
-        case TimerNotFound():
+        case TimerNotFound() | NameNotFound():
             return Problem(Kind.timer_not_found, str(error))
         case ApiKeyNotFound():
             return Problem(Kind.api_key_not_found, str(error))

@@ -11,6 +11,8 @@ from starlette.routing import compile_path
 from timer_api.openapi import KEY_SCHEME
 from timer_db.domain.api_key import Scope
 
+_WHOLE_REST = ("/timers/{name}", "/timers/{name:path}")
+"""Timers may have slashes in their names, which the document cannot say."""
 _Operations = dict[str, frozenset[Scope]]
 
 
@@ -20,7 +22,7 @@ class Served:
     def __init__(self, document: Mapping[str, Any]) -> None:
         self._paths: list[tuple[re.Pattern[str], _Operations]] = [
             (
-                compile_path(template)[0],
+                compile_path(template.replace(*_WHOLE_REST))[0],
                 {
                     method.upper(): _scopes(f"{method.upper()} {template}", operation)
                     for method, operation in operations.items()
@@ -38,7 +40,8 @@ class Served:
         """
         found: _Operations = {}
         for pattern, operations in self._paths:
-            if pattern.match(path):
+            # Not `match`: its `$` passes over a newline at the end.
+            if pattern.fullmatch(path):
                 for method, scopes in operations.items():
                     found[method] = found.get(method, frozenset()) | scopes
         return {method: found[method] for method in self._plain.get(path, found)}

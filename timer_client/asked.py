@@ -60,7 +60,11 @@ class TimerContent(TypedDict, total=False):
     on_failure_url: str
 
 
-class NewTimer(When, TimerContent, total=False):
+class NamedTimer(When, TimerContent, total=False):
+    """A timer to put; collection and name are said apart."""
+
+
+class NewTimer(NamedTimer, total=False):
     """A timer to make."""
 
     collection: str

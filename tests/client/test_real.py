@@ -76,6 +76,17 @@ async def test_many_are_made_and_found_again_page_by_page(real: Any) -> None:
     assert by_name.id == results[1].id
 
 
+async def test_a_timer_by_its_name(real: Any) -> None:
+    name = f"named {uuid4()}/ä"
+    made = await got(real.timers.put(name, due="1d", url=URL))
+    again = await got(real.timers.put(name, due="2d", url=URL, priority=3))
+    assert (again.id, again.priority, again.name) == (made.id, 3, name)
+    assert await got(real.timers.get_named(name)) == await got(real.timers.get(made.id))
+    assert (await got(real.timers.cancel_named(name))).status == "cancelled"
+    with pytest.raises(NotFound):
+        await got(real.timers.get_named(name, collection="nowhere"))
+
+
 async def test_with_a_key_of_ones_own_nothing_is_made_twice(real: Any) -> None:
     key = str(uuid4())
     first, again = [await got(real.timers.create(due="1d", url=URL, idempotency_key=key)) for _ in range(2)]

@@ -45,7 +45,7 @@ _host = st.one_of(
 )
 _port = st.one_of(st.just(""), st.integers(1, 65_535).map(lambda port: f":{port}"))
 _target = st.from_regex(r"([/?]([!$&'()*+,\-./0-9:;=?@A-Z\[\]_a-z|~]|%[0-9A-Fa-f]{2}){0,200})?", fullmatch=True)
-_number = st.decimals(0, 1_000_000, allow_nan=False, places=3).map(lambda number: f"{number:f}")
+_number = st.decimals(0, 10_000, allow_nan=False, places=3).map(lambda number: f"{number:f}")
 
 
 def _some_of(units: str) -> st.SearchStrategy[str]:

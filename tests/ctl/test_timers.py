@@ -55,6 +55,25 @@ async def test_many_documents_of_which_one_is_refused(ctl: Run) -> None:
     assert done.err.splitlines()[-1] == "timerctl: 1 of 3 were refused"
 
 
+async def test_a_timer_by_its_name(ctl: Run) -> None:
+    name = f"named {uuid4()}/1"
+    first = await ctl(
+        "timer", "put", name, "--set", "delay=1h", "--set", "url=https://example.com/a", "-o", "json"
+    )
+    assert first.code == 0, first.err
+    again = await ctl(
+        "timer", "put", name, "-f", "-", "-o", "json", given="delay: 2h\nurl: https://example.com/b\n"
+    )
+    assert json.loads(again.out)["id"] == json.loads(first.out)["id"]
+    shown = await ctl("timer", "get", "--name", name, "-o", "json")
+    assert json.loads(shown.out)["url"] == "https://example.com/b"
+    cancelled = await ctl("timer", "cancel", "--name", name)
+    assert (cancelled.code, "cancelled" in cancelled.out) == (0, True)
+    assert (await ctl("timer", "cancel", "--name", name)).code == 4
+    assert (await ctl("timer", "get", "--name", f"{name}-other")).code == 3
+    assert (await ctl("timer", "get")).code == 2
+
+
 async def test_the_same_file_with_the_same_key_makes_nothing_twice(ctl: Run) -> None:
     documents, key = "- {delay: 1h, url: https://example.com/a}\n" * 2, f"--idempotency-key={uuid4()}"
     first, again = [await ctl("timer", "create", "-f", "-", key, "-o", "json", given=documents) for _ in range(2)]

@@ -112,10 +112,21 @@ async def _listens(port: int) -> bool:
 
 async def test_the_first_timer(system: System, tmp_path: Path) -> None:
     shown = blocks(section(README.read_text(), "A first timer"))
-    assert " ".join(block.language for block in shown) == "sh sh http http sh sh json sh sh sh sh"
-    receiver, create, answer, arrival, look, attempts, attempts_shown, create_named, listing, batch, cancel = (
-        block.text for block in shown
-    )
+    assert " ".join(block.language for block in shown) == "sh sh http http sh sh json sh sh sh sh sh"
+    (
+        receiver,
+        create,
+        answer,
+        arrival,
+        look,
+        attempts,
+        attempts_shown,
+        create_named,
+        listing,
+        batch,
+        keyed,
+        cancel,
+    ) = (block.text for block in shown)
     api = await system.start_api()
     await system.start_controller()
     port = free_port()
@@ -150,6 +161,9 @@ async def test_the_first_timer(system: System, tmp_path: Path) -> None:
         assert [made["id"] for made in many] == [
             timer["id"] for timer in json.loads(await reader.run(listing))["timers"]
         ]
+        once = await reader.run(keyed)
+        assert json.loads(once)["status"] == "scheduled"
+        assert await reader.run(keyed) == once
 
 
 async def test_an_error(system: System) -> None:

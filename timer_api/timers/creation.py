@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from timer_api.errors import FieldError, from_validation, invalid
 from timer_api.timers import due
-from timer_api.timers.schemas import ASKED, PATTERNS_IN_WORDS, ChangeAsked, DueAsked, RunAsked, TimerAsked
+from timer_api.timers.schemas import (
+    ASKED,
+    NAMED,
+    PATTERNS_IN_WORDS,
+    CallAsked,
+    ChangeAsked,
+    DueAsked,
+    NamedTimerAsked,
+    TimerAsked,
+)
 from timer_api.timers.target import header_faults
 from timer_db.domain.asked_timer import policy_of, timer_of
 from timer_db.domain.backoff import RetryPolicy
 from timer_db.domain.collection import NO_DEFAULTS, Defaults
 from timer_db.domain.owner import BY_DEFAULT, Owner
 from timer_db.domain.timer import Timer
+
+Asked = TypeVar("Asked", TimerAsked, NamedTimerAsked)
 
 _DURATIONS = ("hours", "minutes", "seconds")
 WHEN = frozenset({*_DURATIONS, "delay", "due_at"})
@@ -28,8 +39,18 @@ _FORMS = "exactly one of hours/minutes/seconds, delay and due_at says when it is
 
 def check(document: dict[str, Any]) -> TimerAsked:
     """The document, once every rule about it holds; else a 422 that names each field at fault."""
+    return _check(ASKED, document)
+
+
+def check_named(document: dict[str, Any], collection: str, name: str) -> TimerAsked:
+    """The same of one whose collection and name, which were checked, stand elsewhere."""
+    asked = _check(NAMED, document)
+    return {**asked, "collection": collection, "name": name}
+
+
+def _check(kind: TypeAdapter[Asked], document: dict[str, Any]) -> Asked:
     try:
-        asked = ASKED.validate_python(document)
+        asked: Asked = kind.validate_python(document)
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False, include_context=False)
         raise from_validation(faults, patterns=PATTERNS_IN_WORDS) from None
@@ -56,7 +77,7 @@ def build(
         raise invalid([NO_BASE64]) from None
 
 
-def target_faults(asked: RunAsked) -> Iterator[FieldError]:
+def target_faults(asked: CallAsked) -> Iterator[FieldError]:
     """What is wrong with the fields that say where the call goes."""
     if ("url" in asked) == ("route" in asked):
         for name in ("url", "route") if "url" in asked else ("url",):
@@ -76,7 +97,7 @@ def due_faults(asked: DueAsked, *, is_needed: bool = True) -> Iterator[FieldErro
         yield FieldError("timezone", "it goes with due_at only")
 
 
-def content_faults(asked: RunAsked | ChangeAsked) -> Iterator[FieldError]:
+def content_faults(asked: CallAsked | ChangeAsked) -> Iterator[FieldError]:
     """What is wrong between and within the other fields."""
     if asked.get("body") is not None and asked.get("body_base64") is not None:
         yield FieldError("body", "it cannot stand beside body_base64")

@@ -9,7 +9,7 @@ from timer_api import groups, idempotency
 from timer_api.answers import json_answer
 from timer_api.api_keys.caller import caller_of
 from timer_api.openapi import NO_BODY, REF, UNAVAILABLE, Parts, answer, invalid_example, needs, problems
-from timer_api.timers import answered, batch, bulk, changing, create, due, examples, listing, one, schemas
+from timer_api.timers import answered, batch, bulk, changing, create, due, examples, listing, named, one, schemas
 from timer_api.timers.one import ID_INVALID, TimerId, check_visible, parsed, service_of, visible
 from timer_db.domain.api_key import Scope
 from timer_db.domain.errors import ContentUnreadable
@@ -19,12 +19,32 @@ from timer_db.operations.cancel import cancel
 from timer_db.operations.inspect import list_attempts
 
 router = APIRouter(tags=["timers"])
-for part in (listing, bulk, changing):
+for part in (listing, bulk, changing, named):
     router.include_router(part.router)
+
+_RULES = {
+    "oneOf": [
+        {"anyOf": [{"required": ["hours"]}, {"required": ["minutes"]}, {"required": ["seconds"]}]},
+        {"required": ["delay"]},
+        {"required": ["due_at"]},
+    ],
+    "dependentRequired": {"timezone": ["due_at"]},
+    "dependentSchemas": {
+        "due_at": {
+            "if": {"properties": {"due_at": {"pattern": due.DUE_AT_OFFSET_PATTERN}}},
+            "then": {"properties": {"timezone": False}},
+            "else": {"required": ["timezone"]},
+        },
+    },
+    "allOf": [{"oneOf": schemas.RUN_RULES["oneOf"]}],
+    "not": schemas.RUN_RULES["not"],
+}
+"""Between the fields of a create."""
 
 DOCUMENTED = Parts(
     models={
         "TimerAsked": schemas.TimerAsked,
+        "NamedTimerAsked": schemas.NamedTimerAsked,
         "ChangeAsked": schemas.ChangeAsked,
         **bulk.MODELS,
         "TimerShown": answered.TimerShown,
@@ -35,23 +55,8 @@ DOCUMENTED = Parts(
     },
     examples=examples.ANSWERS,
     refinements={
-        "TimerAsked": {
-            "oneOf": [
-                {"anyOf": [{"required": ["hours"]}, {"required": ["minutes"]}, {"required": ["seconds"]}]},
-                {"required": ["delay"]},
-                {"required": ["due_at"]},
-            ],
-            "dependentRequired": {"timezone": ["due_at"]},
-            "dependentSchemas": {
-                "due_at": {
-                    "if": {"properties": {"due_at": {"pattern": due.DUE_AT_OFFSET_PATTERN}}},
-                    "then": {"properties": {"timezone": False}},
-                    "else": {"required": ["timezone"]},
-                },
-            },
-            "allOf": [{"oneOf": schemas.RUN_RULES["oneOf"]}],
-            "not": schemas.RUN_RULES["not"],
-        },
+        "TimerAsked": _RULES,
+        "NamedTimerAsked": _RULES,
         "ProblemShown": {"properties": {"error": {"$ref": REF.format(model="Problem")}}},
     },
 )

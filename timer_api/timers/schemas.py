@@ -261,18 +261,11 @@ class DueAsked(TypedDict, total=False):
 
 
 @with_config(STRICT)
-class RunAsked(TypedDict, total=False):
-    """What a timer is like, whenever it is due: exactly one of `url` and `route` says where the call goes."""
+class CallAsked(TypedDict, total=False):
+    """What is called, and how: exactly one of `url` and `route` says where the call goes."""
 
     url: CallUrl
     route: Annotated[GroupName, Field(description="Instead of `url`: the name of a route, which has one.")]
-    collection: Annotated[
-        GroupName,
-        Field(
-            description="The name of a collection, which is there.",
-            json_schema_extra={"default": DEFAULT_COLLECTION},
-        ),
-    ]
     on_failure_url: OnFailureUrl
     append_id: AppendId
     method: Method
@@ -287,6 +280,19 @@ class RunAsked(TypedDict, total=False):
     on_unknown: OnUnknownAsked
 
 
+@with_config(STRICT)
+class RunAsked(CallAsked, total=False):
+    """What a timer is like, whenever it is due: exactly one of `url` and `route` says where the call goes."""
+
+    collection: Annotated[
+        GroupName,
+        Field(
+            description="The name of a collection, which is there.",
+            json_schema_extra={"default": DEFAULT_COLLECTION},
+        ),
+    ]
+
+
 RUN_RULES: dict[str, Any] = {
     "oneOf": [{"required": ["url"]}, {"required": ["route"]}],
     "not": {"required": ["body", "body_base64"], "properties": {"body": {"not": {"type": "null"}}}},
@@ -299,6 +305,11 @@ class TimerAsked(DueAsked, RunAsked, total=False):
     """A timer to make. Exactly one form of due time: hours, minutes and seconds; `delay`; or `due_at`."""
 
     name: Name
+
+
+@with_config(STRICT)
+class NamedTimerAsked(DueAsked, CallAsked, total=False):
+    """A timer to make or to put in the place of the one with its name; the path has name and collection."""
 
 
 @with_config(STRICT)
@@ -328,6 +339,7 @@ class BatchAsked(TypedDict):
 
 
 ASKED: TypeAdapter[TimerAsked] = TypeAdapter(TimerAsked)
+NAMED: TypeAdapter[NamedTimerAsked] = TypeAdapter(NamedTimerAsked)
 CHANGE: TypeAdapter[ChangeAsked] = TypeAdapter(ChangeAsked)
 
 _GROUP_NAME_IN_WORDS = "it has letters, digits, '.', '_' and '-', and begins with a letter or a digit"

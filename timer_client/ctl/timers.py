@@ -16,6 +16,7 @@ from timer_client.ctl.common import Fields, File, Output, Selector, body_of, cli
 from timer_client.ctl.faults import Exit, Fault, in_words
 from timer_client.ctl.output import Columns, Form, labels, show_list, show_one, show_value
 from timer_client.errors import ApiError
+from timer_client.resources.timers import DEFAULT
 
 app = typer.Typer(no_args_is_help=True, help="Timers: one promise each to call one URL at one time.")
 
@@ -45,6 +46,8 @@ StatusOption = Annotated[Status | None, typer.Option("--status", help="Only thos
 Collection = Annotated[str | None, typer.Option("--collection", help="Only those of this collection.")]
 Route = Annotated[str | None, typer.Option("--route", help="Only those of this route.")]
 Schedule = Annotated[str | None, typer.Option("--schedule", help="Only runs of this schedule.")]
+InCollection = Annotated[str, typer.Option("--collection", help="The collection of the name.")]
+ByName = Annotated[str | None, typer.Option("--name", help="The one with this name, in --collection.")]
 DueIn = Annotated[str | None, typer.Option("--due-in", help="How long from now: 90, 1h30m, PT1H30M.")]
 DueAt = Annotated[
     str | None, typer.Option("--due-at", help="When: 2030-01-31T18:00:00Z, or local with --timezone.")
@@ -140,12 +143,38 @@ def create(
 
 
 @app.command()
-def get(
-    context: typer.Context, timer_id: Annotated[str, typer.Argument(help="Its id.")], output: Output = Form.yaml
+def put(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Its name.")],
+    collection: InCollection = DEFAULT,
+    file: File = None,
+    assignments: Fields = None,
+    output: Output = Form.yaml,
 ) -> None:
-    """Show a timer, whole."""
+    """Make a timer, or put it in the place of the one with its name: what is left out is as by default."""
+    fields = fields_of(file, assignments)
+    for said_apart in ("name", "collection"):
+        fields.pop(said_apart, None)
     with client_of(context) as client:
-        show_one(client.timers.get(timer_id), output)
+        show_one(client.timers.put(name, collection=collection, **fields), output)
+
+
+@app.command()
+def get(
+    context: typer.Context,
+    timer_id: Annotated[str | None, typer.Argument(help="Its id.")] = None,
+    name: ByName = None,
+    collection: InCollection = DEFAULT,
+    output: Output = Form.yaml,
+) -> None:
+    """Show a timer, whole, by its id or by its --name."""
+    with client_of(context) as client:
+        if name is not None and timer_id is None:
+            show_one(client.timers.get_named(name, collection=collection), output)
+        elif name is None and timer_id is not None:
+            show_one(client.timers.get(timer_id), output)
+        else:
+            raise Fault("say which timer: by its id or by --name")
 
 
 @app.command("list")
@@ -217,6 +246,7 @@ def fire(context: typer.Context, timer_id: str, output: Output = Form.yaml) -> N
 def cancel(
     context: typer.Context,
     ids: Ids = None,
+    name: ByName = None,
     selector: Selector = None,
     status: StatusOption = None,
     collection: Collection = None,
@@ -224,7 +254,14 @@ def cancel(
     schedule: Schedule = None,
     output: Output = Form.table,
 ) -> None:
-    """Cancel timers, by their ids or by what they have in common."""
+    """Cancel timers, by their ids, by --name, or by what they have in common."""
+    if name is not None:
+        if ids or selector or status or route or schedule:
+            raise Fault("--name goes with --collection only")
+        with client_of(context) as client:
+            cancelled = client.timers.cancel_named(name, collection=collection or DEFAULT)
+            show_list([cancelled], _COLUMNS, output, "")
+        return
     which = _which(ids, selector, status, collection, route, schedule)
     with client_of(context) as client:
         if ids and len(ids) == 1:

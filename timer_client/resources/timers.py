@@ -10,7 +10,7 @@ from typing import Any, Unpack
 from uuid import uuid4
 
 from timer_client.answers import Attempt, Bulk, Status, Timer
-from timer_client.asked import NewTimer, Rescheduled, TimerChanges, Which, document
+from timer_client.asked import NamedTimer, NewTimer, Rescheduled, TimerChanges, Which, document
 from timer_client.calls import C, Page, Pages, Repeat, Request, Resource, call, json_bytes, pages_of, path, walk
 from timer_client.errors import ApiError, Conflict, api_error
 from timer_client.reading import read, reader
@@ -21,8 +21,14 @@ BATCH_BYTES = 8 * 1024 * 1024
 """Of one batch; the API takes 16 MiB unless it is told otherwise."""
 
 Shift = timedelta | float | str
+DEFAULT = "default"
+"""The collection of timers that name none."""
 _KEY = "Idempotency-Key"
 OnProgress = Callable[[Bulk], object]
+
+
+def _named(collection: str, name: str) -> str:
+    return path("collections", collection, "timers", name)
 
 
 def new_key() -> str:
@@ -61,6 +67,32 @@ class Timers(Resource[C]):
         for number, body in enumerate(_batches(timers)):
             headers = {_KEY: f"{key}/{number}"}
             yield Request(method="POST", path="/timers/batch", read=_results, body=body, headers=headers)
+
+    @call
+    def put(self, name: str, *, collection: str = DEFAULT, **timer: Unpack[NamedTimer]) -> Request[Timer]:
+        """Make a timer, or put it in the place of the scheduled one with this name, which keeps its id.
+
+        What is left out is as usual. Conflict while it is being called.
+        """
+        where, body = _named(collection, name), json_bytes(document(timer))
+        return Request(method="PUT", path=where, read=reader(Timer), body=body)
+
+    @call
+    def get_named(self, name: str, *, collection: str = DEFAULT) -> Request[Timer]:
+        """The timer with this name as it stands: the one that lives, or else the last one that had it."""
+        return Request(method="GET", path=_named(collection, name), read=reader(Timer))
+
+    @call
+    def cancel_named(self, name: str, *, collection: str = DEFAULT) -> Generator[Request[Any], Any, Timer]:
+        """As `cancel`."""
+        where = _named(collection, name)
+        try:
+            return (yield from Request(method="DELETE", path=where, read=reader(Timer)))
+        except Conflict as conflict:
+            # An earlier try did it, and its answer was lost.
+            if conflict.tries > 1 and conflict.facts.get("timer_status") == "cancelled":
+                return (yield from Request(method="GET", path=where, read=reader(Timer)))
+            raise
 
     @call
     def get(self, timer_id: str) -> Request[Timer]:

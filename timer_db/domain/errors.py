@@ -8,6 +8,7 @@ TimerError
 │   ├── UnexpectedCount         a write matched other rows than it must; it was rolled back
 │   └── EmbeddedError           the embedded server cannot be had (timer_db.embedded)
 ├── TimerNotFound
+├── NameNotFound                no timer of the collection has this name
 ├── WrongState
 │   ├── NotCancellable          the timer is being called, or has ended
 │   ├── NotChangeable           the same
@@ -91,6 +92,14 @@ class TimerNotFound(TimerError):
     def __init__(self, timer_id: UUID) -> None:
         super().__init__(f"no timer has the id {timer_id}")
         self.timer_id = timer_id
+
+
+class NameNotFound(TimerError):
+    """No timer has this name."""
+
+    def __init__(self, collection: str, name: str) -> None:
+        super().__init__(f"no timer of the collection {collection!r} has the name {name!r}")
+        self.collection, self.name = collection, name
 
 
 class WrongState(TimerError):

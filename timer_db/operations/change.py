@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from timer_db.domain.errors import ContentUnreadable, NotChangeable, TimerNotFound
@@ -13,10 +14,10 @@ from timer_db.domain.timer import NewTimer, Timer
 from timer_db.encryption import Keyring
 from timer_db.operations.bulk import Done, for_one, in_state, left
 from timer_db.operations.inspect import get_timer
-from timer_db.operations.rows import fields_of, row_of, sealed
+from timer_db.operations.rows import content_sha256, fields_of, row_of, sealed
 from timer_db.operations.standing import Standing, take_out
 from timer_db.shards import Shards
-from timer_db.statements import controllers, counts, labels, queue, timers
+from timer_db.statements import controllers, counts, labels, names, queue, timers
 from timer_db.statements.counts import MADE, Counted
 from timer_db.statements.timers import COLUMNS
 from timer_db.transactions import Connection
@@ -32,6 +33,25 @@ async def change(shards: Shards, timer_id: UUID, revise: Revise, *, is_moved: bo
     Its name still knows what it was made with, and no later change. Raises TimerNotFound, NotChangeable for one
     that is being called or has ended, and ContentUnreadable when content is to be changed that nobody can read.
     """
+    return await _change(shards, timer_id, revise, is_moved=is_moved)
+
+
+async def replace_whole(shards: Shards, timer_id: UUID, new: NewTimer) -> Timer:
+    """The timer, which has the name of the new one, as that one is, in all but its id and when it was made. Its
+    retry policy begins anew, and its name knows what it is like now.
+
+    Raises TimerNotFound and NotChangeable.
+    """
+
+    def revise(old: Timer) -> NewTimer:
+        return replace(new, id=old.id, created_at_us=old.created_at_us)
+
+    return await _change(shards, timer_id, revise, is_moved=True, is_whole=True)
+
+
+async def _change(
+    shards: Shards, timer_id: UUID, revise: Revise, *, is_moved: bool, is_whole: bool = False
+) -> Timer:
     shard = shards.holding(timer_id)
     if shard is None:
         raise TimerNotFound(timer_id)
@@ -47,7 +67,11 @@ async def change(shards: Shards, timer_id: UUID, revise: Revise, *, is_moved: bo
             at_us = taken.place.at_us
             if is_moved:
                 at_us = max(new.due_at_us, int(await connection.value(controllers.NOW)))
-            await rewrite(connection, keyring, old, new, at_us)
+            await rewrite(connection, keyring, old, new, at_us, begins_anew=is_whole)
+            if is_whole and new.name is not None:
+                content = keyring.hash(content_sha256(new))
+                name = names.renew(new.owner.collection_id, new.name, taken.timer_id, content)
+                await connection.write(*name, count=1)
             done.changed.append(taken.timer_id)
         done.again = left(waiting, done.changed)
         return done

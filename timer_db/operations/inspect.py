@@ -10,7 +10,7 @@ from uuid import UUID
 from timer_db import transactions
 from timer_db.domain import cursor as cursors
 from timer_db.domain.cursor import Place
-from timer_db.domain.errors import TimerNotFound
+from timer_db.domain.errors import NameNotFound, TimerNotFound
 from timer_db.domain.filter import Filter
 from timer_db.domain.states import Outcome, TimerState
 from timer_db.domain.timer import Attempt, Timer
@@ -18,7 +18,7 @@ from timer_db.encryption import Keyring
 from timer_db.operations.finding import find
 from timer_db.operations.rows import timer_of
 from timer_db.shards import Shard, Shards
-from timer_db.statements import attempts, reading
+from timer_db.statements import attempts, names, reading
 from timer_db.transactions import Connection
 
 Result = TypeVar("Result")
@@ -38,6 +38,20 @@ async def get_timer(shards: Shards, timer_id: UUID) -> Timer:
     found = await _on(home, lambda connection: _load(connection, [timer_id.bytes], home.keyring))
     if not found:
         raise TimerNotFound(timer_id)
+    return found[0]
+
+
+async def find_named(shards: Shards, collection: str, collection_id: int, name: str) -> Timer:
+    """The timer that has this name, or had it last, or NameNotFound."""
+    home = shards.for_name(collection, name)
+
+    async def work(connection: Connection) -> list[Timer]:
+        rows = await connection.rows(*names.holder(collection_id, name))
+        return await _load(connection, [bytes(row[0]) for row in rows], home.keyring) if rows else []
+
+    found = await _on(home, work)
+    if not found:
+        raise NameNotFound(collection, name)
     return found[0]
 
 

@@ -28,6 +28,19 @@ def holders(collection_id: int, names: Sequence[str]) -> tuple[str, tuple[Any, .
     )
 
 
+def holder(collection_id: int, name: str) -> tuple[str, tuple[Any, ...]]:
+    """Whose name it is: a timer that lives, or the last one that did."""
+    return "SELECT timer_id FROM timer_names WHERE collection_id = %s AND name = %s", (collection_id, name)
+
+
+def renew(collection_id: int, name: str, timer_id: bytes, content: bytes) -> tuple[str, tuple[Any, ...]]:
+    """What its timer was made with is otherwise now. Count: 1."""
+    return (
+        "UPDATE timer_names SET content_sha256 = %s WHERE collection_id = %s AND name = %s AND timer_id = %s",
+        (content, collection_id, name, timer_id),
+    )
+
+
 def hand_over(
     collection_id: int, name: str, old: bytes, new: bytes, content: bytes
 ) -> tuple[str, tuple[Any, ...]]:
