@@ -15,7 +15,7 @@ import uvicorn
 from timer_api.app import create_app
 from timer_api.http_bounds import bounded
 from timer_api.settings import ApiSettings
-from timer_db.configuration import collect_garbage_rarely, log_to_stderr, read_or_exit
+from timer_db.configuration import collect_garbage_rarely, listen_or_exit, log_to_stderr, read_or_exit
 
 _KEEP_ALIVE_SECONDS = 75
 
@@ -24,10 +24,10 @@ def main() -> int:
     """Run the service; gives the exit code."""
     settings = read_or_exit(ApiSettings)
     log_to_stderr(settings.log_level)
-    return _serve(settings)
+    return _serve(settings, listen_or_exit("TIMER_API_PORT", settings.api_host, settings.api_port))
 
 
-def _serve(settings: ApiSettings) -> int:
+def _serve(settings: ApiSettings, listening: socket.socket) -> int:
     failures: list[str] = []
 
     def on_fatal(reason: str) -> None:
@@ -39,8 +39,6 @@ def _serve(settings: ApiSettings) -> int:
         app.console.streams.end,
         uvicorn.Config(
             app,
-            host=settings.api_host,
-            port=settings.api_port,
             loop="uvloop",
             http=bounded(settings.api_request_seconds),
             ws="none",
@@ -58,7 +56,7 @@ def _serve(settings: ApiSettings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     collect_garbage_rarely()
-    server.run()
+    server.run([listening])
     for reason in failures:
         sys.stderr.write(f"timer_api: {reason}\n")
     return 1 if failures else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import resource
 import signal
+import socket
 import sys
 
 import uvloop
@@ -15,19 +16,22 @@ from timer_controller.sender.http1 import Http1Sender
 from timer_controller.sender.protocol import Sender
 from timer_controller.service import Controller
 from timer_controller.settings import ControllerSettings
-from timer_db.configuration import collect_garbage_rarely, log_to_stderr, read_or_exit
+from timer_db.configuration import collect_garbage_rarely, listen_or_exit, log_to_stderr, read_or_exit
 from timer_db.domain.address_ranges import parse_ranges
 from timer_db.domain.errors import DatabaseError
 
 
 def main() -> int:
-    """The exit code: 0 after an orderly stop, 1 when the database cannot be used."""
+    """The exit code: 0 after an orderly stop, 1 when the database or the port cannot be used."""
     settings = read_or_exit(ControllerSettings)
     log_to_stderr(settings.log_level)
+    listening = None
+    if port := settings.controller_port:
+        listening = listen_or_exit("TIMER_CONTROLLER_PORT", settings.controller_host, port)
     collect_garbage_rarely()
     _open_as_many_as_allowed()
     try:
-        return uvloop.run(_run(settings))
+        return uvloop.run(_run(settings, listening))
     except DatabaseError as error:
         sys.stderr.write(f"timer_controller: {error}\n")
         return 1
@@ -50,12 +54,12 @@ def _sender(settings: ControllerSettings) -> Sender:
     return Http1Sender(guard=guard, max_connections_per_destination=settings.calls_max)
 
 
-async def _run(settings: ControllerSettings) -> int:
+async def _run(settings: ControllerSettings, listening: socket.socket | None) -> int:
     controller = Controller(settings, _sender(settings))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, controller.stop)
-    async with serve_health(controller, settings.controller_host, settings.controller_port):
+    async with serve_health(controller, listening):
         await controller.run()
     return 0
 

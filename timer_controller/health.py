@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Iterator
 
 import uvicorn
@@ -38,14 +39,14 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def serve_health(controller: Controller, host: str, port: int) -> AsyncIterator[None]:
-    """Serve while the body runs; port 0 serves nothing."""
-    if port == 0:
+async def serve_health(controller: Controller, listening: socket.socket | None) -> AsyncIterator[None]:
+    """Serve while the body runs; without a socket, nothing."""
+    if listening is None:
         yield
         return
-    config = uvicorn.Config(health_app(controller), host=host, port=port, log_level="warning", lifespan="off")
+    config = uvicorn.Config(health_app(controller), log_level="warning", lifespan="off")
     server = _Server(config)
-    serving = asyncio.create_task(server.serve())
+    serving = asyncio.create_task(server.serve([listening]))
     try:
         yield
     finally:

@@ -11,6 +11,7 @@ import gc
 import logging
 import os
 import re
+import socket
 import sys
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +22,8 @@ from pydantic_settings import BaseSettings
 
 Settings = TypeVar("Settings", bound=BaseSettings)
 EXIT_CODE = 2
+_BACKLOG = 2048
+"""Connections that wait to be accepted; the system's own limit may be lower."""
 _FILE_BYTES_MAX = 65_536
 # A server that refuses a statement quotes a piece of it, or a value, and those are what clients keep here.
 _QUOTED = re.compile(r"""(?<=near )'.*?'(?= at line)|(?<=value: )'.*?'(?= for |"|$)|x'[0-9a-f]{8,}'?""", re.DOTALL)
@@ -41,6 +44,19 @@ def read_or_exit(kind: type[Settings]) -> Settings:
             sys.stderr.write(f"setting {name}: {message}\n")
         sys.exit(EXIT_CODE)
     return settings
+
+
+def listen_or_exit(setting: str, host: str, port: int) -> socket.socket:
+    """The socket of a service, taken before all else, so that one whose port is in use changes nothing;
+    or one line on standard error, and exit code 1."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        # Python adds the address to some of them, and says what is wrong with a name in its own way.
+        why = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
+        sys.stderr.write(f"setting {setting}: nothing can listen at {host} port {port}: {why}\n")
+        sys.exit(1)
 
 
 def secrets_of(kind: type[BaseSettings]) -> dict[str, str]:

@@ -194,7 +194,7 @@ async def test_a_port_in_use_ends_the_process_with_one_line(system: System) -> N
         taken.listen()
         service = await system.start("timer_api", {"API_PORT": taken.getsockname()[1]})
         assert await ended(service) != 0
-    assert "address already in use" in service.log_text()
+    assert "Address already in use" in service.log_text()
     assert "Traceback" not in service.log_text()
 
 
