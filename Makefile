@@ -17,6 +17,7 @@ run: install
 test: install
 	$(BIN)/python -m timer_db engines mysql mariadb
 	@sh .cicd/browser.sh
+	@sh .cicd/promtool.sh
 	$(BIN)/pytest -n $(WORKERS)
 
 check: install

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib import metadata
+from time import perf_counter
 
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
@@ -21,6 +22,8 @@ from timer_api.controllers import routes as controllers
 from timer_api.errors import Kind, Problem
 from timer_api.events import routes as events
 from timer_api.json_body import ClientGone
+from timer_api.metrics import routes as metrics
+from timer_api.metrics.tally import Noted
 from timer_api.routes import routes
 from timer_api.schedules import routes as schedules
 from timer_api.served import Served
@@ -41,8 +44,9 @@ in RFC 9457, with a `type` for programs and, where a field is wrong, its path.
 JSON is refused where readers could differ: keys given twice, numbers beyond 64 bits, the character NUL, whole
 numbers with a point, more than 64 levels."""
 
-_RESOURCES = (timers, schedules, collections, routes, events, controllers, api_keys, health)
-_Handle = Callable[[Service, Caller, Scope, Receive, Send], Awaitable[None]]
+_RESOURCES = (timers, schedules, collections, routes, events, controllers, metrics, api_keys, health)
+_Handle = Callable[[Service, Caller, Scope, Receive, Send], Awaitable[int]]
+"""Gives the status that it answered with."""
 
 _SHORT_WAYS: dict[str, _Handle] = {create.PATH: create.handle, batch.PATH: batch.handle}
 """Calls by POST that FastAPI only documents."""
@@ -118,11 +122,14 @@ class FrontDoor:
         if console.is_part(scope["path"]):
             await self.console(scope, receive, send)
             return
+        began_at, method, path = perf_counter(), scope["method"], scope["path"]
+        tally = self.service.tally
         try:
-            if scope["method"] == "POST" and (short_way := self._short_ways.get(scope["path"])):
+            if method == "POST" and (short_way := self._short_ways.get(path)):
                 handle, needed = short_way
                 caller = self.service.gate.admit(scope["headers"], needed)
-                await handle(self.service, caller, scope, receive, send)
+                status = await handle(self.service, caller, scope, receive, send)
+                tally.note(method, path, status, began_at)
                 return
             self._let_in(scope)
         except ClientGone:
@@ -135,9 +142,12 @@ class FrontDoor:
         except Exception as error:  # noqa: BLE001 - it is logged, and answered as 500
             problem = errors.internal(error)
         else:
-            await self.app(scope, receive, send)
+            noted = Noted(send)
+            await self.app(scope, receive, noted)
+            tally.note(method, self._served.template_of(path), noted.status, began_at)
             return
-        await problem.response(scope["path"])(scope, receive, send)
+        await problem.response(path)(scope, receive, send)
+        tally.note(method, self._served.template_of(path), problem.kind.status, began_at)
 
     def _let_in(self, scope: Scope) -> None:
         """Raises Problem for a call that is not to be made."""

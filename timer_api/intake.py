@@ -87,6 +87,11 @@ class Intake(Generic[Item, Made]):
                 log.warning("%s: the database did not answer in time", writer.get_name())
                 writer.cancel()
 
+    @property
+    def waiting(self) -> int:
+        """Items in the line."""
+        return self._line_timers
+
     async def put(self, item: Item, size_bytes: int) -> Made:
         """Store one item; returns when it is committed.
 

@@ -20,8 +20,9 @@ class Served:
     """The calls of a document. RuntimeError for a route that does not say who may call it (`openapi.needs`)."""
 
     def __init__(self, document: Mapping[str, Any]) -> None:
-        self._paths: list[tuple[re.Pattern[str], _Operations]] = [
+        self._paths: list[tuple[str, re.Pattern[str], _Operations]] = [
             (
+                template,
                 compile_path(template.replace(*_WHOLE_REST))[0],
                 {
                     method.upper(): _scopes(f"{method.upper()} {template}", operation)
@@ -39,12 +40,18 @@ class Served:
         what every route needs that could be meant.
         """
         found: _Operations = {}
-        for pattern, operations in self._paths:
+        for _, pattern, operations in self._paths:
             # Not `match`: its `$` passes over a newline at the end.
             if pattern.fullmatch(path):
                 for method, scopes in operations.items():
                     found[method] = found.get(method, frozenset()) | scopes
         return {method: found[method] for method in self._plain.get(path, found)}
+
+    def template_of(self, path: str) -> str | None:
+        """The path as the document has it; None for one that is not there."""
+        if path in self._plain:
+            return path
+        return next((template for template, pattern, _ in self._paths if pattern.fullmatch(path)), None)
 
 
 def _scopes(name: str, operation: Mapping[str, Any]) -> frozenset[Scope]:

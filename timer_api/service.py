@@ -12,6 +12,8 @@ from timer_api.admission import Admission
 from timer_api.api_keys.gate import Gate
 from timer_api.errors import Kind, Problem
 from timer_api.intake import Intake, IntakeLimits, Stored
+from timer_api.metrics.collector import ApiCollector
+from timer_api.metrics.tally import Tally
 from timer_api.settings import ApiSettings
 from timer_api.waiting import WaitingLimits
 from timer_db.clock import DatabaseClock
@@ -19,6 +21,7 @@ from timer_db.domain.errors import DatabaseError, DatabaseUnavailable, KeyReused
 from timer_db.domain.idempotency import KeyAsked, KeyHeld
 from timer_db.domain.timer import NewTimer
 from timer_db.engine import Pool, open_shards
+from timer_db.metrics import Metrics
 from timer_db.operations.directory import DirectoryKeeper
 from timer_db.operations.idempotency import hold_keys
 from timer_db.operations.schedule import Scheduled, schedule
@@ -59,6 +62,15 @@ class Service:
         self.admission = Admission(settings.api_batch_queue_bytes)
         self.gate = Gate(self.shards, settings.api_keys_given, monotonic)
         self.directory = DirectoryKeeper(self.shards)
+        self.tally = Tally()
+        self.metrics = Metrics(
+            "api",
+            ApiCollector(
+                self.tally,
+                is_ready=lambda: self.unready_because is None,
+                lines=lambda: {"creates": self.intake.waiting, "batches": self.batch_intake.waiting},
+            ),
+        )
         self._limits = WaitingLimits(self.shards, self.directory, monotonic)
         self.reached = asyncio.Event()
         """Set when the database was reached for the first time, and the keys were read from it."""
@@ -118,7 +130,9 @@ class Service:
         return None if self.gate.is_known else "the API keys were not read yet"
 
     async def _schedule(self, timers: Sequence[NewTimer]) -> Sequence[Scheduled | NameTaken]:
-        return await schedule(self.shards, timers)
+        stored = await schedule(self.shards, timers)
+        self.tally.committed.add(len(timers))
+        return stored
 
     async def _hold_keys(self, asked: Sequence[KeyAsked]) -> Sequence[KeyHeld | KeyReused]:
         return await hold_keys(self.shards, asked)

@@ -60,6 +60,11 @@ class Destinations:
         """The destination with this key, when it is known."""
         return self._by_key.get(key)
 
+    @property
+    def in_trouble(self) -> int:
+        """Those whose breaker is open."""
+        return sum(not destination.breaker.is_closed for destination in self._by_key.values())
+
     def forget_idle(self, now: float) -> None:
         """When there are many, keep those that are in use or in trouble."""
         if len(self._by_prefix) <= self._forget_above:

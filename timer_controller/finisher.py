@@ -20,18 +20,24 @@ GATHER_SECONDS = 0.01
 
 class Finisher:
     """Outcomes, and claims that go back unsent, wait here until they are written. `on_written` is called when
-    hands became free, with what went back.
+    hands became free, with what went back; `on_logged` hears of the outcomes.
 
     Nobody else writes to this controller's batches, so it knows which of them ends with what it writes.
     """
 
     def __init__(
-        self, engine: Engine, controller_id: int, hands: Hands, on_written: Callable[[Sequence[Returned]], None]
+        self,
+        engine: Engine,
+        controller_id: int,
+        hands: Hands,
+        on_written: Callable[[Sequence[Returned]], None],
+        on_logged: Callable[[Sequence[Finished]], None] | None = None,
     ) -> None:
         self._engine = engine
         self._controller_id = controller_id
         self._hands = hands
         self._on_written = on_written
+        self._on_logged = on_logged
         self._outcomes: list[Finished] = []
         self._returned: list[Returned] = []
         self._to_write: list[Finished] = []
@@ -76,6 +82,8 @@ class Finisher:
                 await asyncio.sleep(GATHER_SECONDS)
             self._take()
         await self._write()
+        if self._on_logged is not None and self._to_write:
+            self._on_logged(self._to_write)
         returned = self._to_return
         self._to_write, self._to_return, self._is_repeat = [], [], False
         if not self._outcomes and not self._returned:

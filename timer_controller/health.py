@@ -1,4 +1,4 @@
-"""Health endpoints for orchestrators: `/health/live` and `/health/ready`."""
+"""For orchestrators `/health/live` and `/health/ready`, and for Prometheus `/metrics`."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from collections.abc import AsyncIterator, Iterator
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from timer_controller.service import Controller
 
 
 def health_app(controller: Controller) -> Starlette:
-    """The two endpoints, and nothing else."""
+    """These, and nothing else."""
 
     async def live(_: Request) -> JSONResponse:
         return JSONResponse({"status": "live"})
@@ -27,7 +27,13 @@ def health_app(controller: Controller) -> Starlette:
             return JSONResponse({"status": "ready"})
         return JSONResponse({"status": "not ready", "reason": "the database takes no beats"}, status_code=503)
 
-    return Starlette(routes=[Route("/health/live", live), Route("/health/ready", ready)])
+    async def metrics(request: Request) -> Response:
+        body, media_type = controller.metrics.shown(request.headers.get("accept", ""))
+        return Response(body, headers={"Content-Type": media_type})
+
+    return Starlette(
+        routes=[Route("/health/live", live), Route("/health/ready", ready), Route("/metrics", metrics)]
+    )
 
 
 class _Server(uvicorn.Server):

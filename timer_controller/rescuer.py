@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from timer_controller.lease import Lease
 from timer_db.engine import Engine
-from timer_db.operations.rescue import fence_silent, find_gone, rescue_batch
+from timer_db.operations.rescue import Rescued, fence_silent, find_gone, rescue_batch
 
 log = logging.getLogger(__name__)
 
@@ -15,9 +15,9 @@ LOOKS_PER_LEASE = 10
 
 
 class Rescuer:
-    """Looks ten times per lease. `on_rescued` is called when timers are back in the queue."""
+    """Looks ten times per lease. `on_rescued` is told of each batch that was taken over."""
 
-    def __init__(self, engine: Engine, *, lease: Lease, on_rescued: Callable[[], None]) -> None:
+    def __init__(self, engine: Engine, *, lease: Lease, on_rescued: Callable[[Rescued], None]) -> None:
         self._engine = engine
         self._lease = lease
         self._on_rescued = on_rescued
@@ -36,5 +36,5 @@ class Rescuer:
                     rescued.unsent,
                     rescued.unknown,
                 )
-                self._on_rescued()
+                self._on_rescued(rescued)
         return self._lease.seconds / LOOKS_PER_LEASE

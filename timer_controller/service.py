@@ -7,14 +7,19 @@ import logging
 
 from timer_controller import session
 from timer_controller.loops import AWAY_SECONDS, Repeater
+from timer_controller.metrics.backlog import BacklogWatch
+from timer_controller.metrics.collector import ControllerCollector
+from timer_controller.metrics.tally import Tally
 from timer_controller.planner import Planner
 from timer_controller.sender.protocol import Sender
 from timer_controller.session import Session
 from timer_controller.settings import ControllerSettings
 from timer_controller.signing import signer_of
 from timer_db.clock import DatabaseClock
+from timer_db.domain.directory import Directory
 from timer_db.domain.errors import DatabaseUnavailable, Fenced
 from timer_db.engine import Pool, open_shards
+from timer_db.metrics import Metrics
 from timer_db.operations.directory import DirectoryKeeper
 from timer_db.operations.watch import ClockKeeper, ConnectRetry
 from timer_db.shards import Shard, Shards
@@ -32,6 +37,19 @@ class Controller:
         self._stop = asyncio.Event()
         self._sessions: dict[int, Session] = {}
         self._shards: Shards | None = None
+        self._directory: DirectoryKeeper | None = None
+        self._backlogs: list[BacklogWatch] = []
+        self._tally = Tally()
+        self.metrics = Metrics(
+            "controller",
+            ControllerCollector(
+                self._tally,
+                is_ready=lambda: self.is_ready,
+                sessions=lambda: list(self._sessions.values()),
+                backlogs=lambda: [watch.seen for watch in self._backlogs],
+                directory=self._current_directory,
+            ),
+        )
 
     @property
     def is_ready(self) -> bool:
@@ -41,6 +59,9 @@ class Controller:
             and len(self._sessions) == len(self._shards)
             and all(session.lease.may_send() for session in self._sessions.values())
         )
+
+    def _current_directory(self) -> Directory | None:
+        return None if self._directory is None else self._directory.current
 
     def stop(self) -> None:
         """Drain and leave. Safe to call more than once."""
@@ -57,13 +78,18 @@ class Controller:
             settings.db_connect_wait_max_seconds,
         )
         keeper = ClockKeeper(shards, DatabaseClock(), retry)
-        directory = DirectoryKeeper(shards)
+        directory = self._directory = DirectoryKeeper(shards)
+        self._backlogs = [BacklogWatch(shard) for shard in shards]
         try:
             if await self._unless_stopped(keeper.wait_until_ready()):
                 async with asyncio.TaskGroup() as group:
                     planner = Planner(shards.home, directory, poll_seconds=settings.poll_seconds)
                     planning = Repeater("plan", planner.run_once)
-                    beside = [group.create_task(part.run()) for part in (directory, planning)]
+                    watching = [Repeater("look at the backlog", watch.run_once) for watch in self._backlogs]
+                    beside = [
+                        group.create_task(directory.run()),
+                        *(group.create_task(part.run()) for part in (planning, *watching)),
+                    ]
                     serving = [group.create_task(self._serve(shard, directory)) for shard in shards]
                     await self._stop.wait()
                     planning.stop()
@@ -77,7 +103,9 @@ class Controller:
     async def _serve(self, shard: Shard, directory: DirectoryKeeper) -> None:
         while not self._stop.is_set():
             try:
-                joined = await session.join(shard, self._sender, self._settings, directory, self._signer)
+                joined = await session.join(
+                    shard, self._sender, self._settings, directory, self._signer, tally=self._tally
+                )
                 self._sessions[shard.number] = joined
                 await joined.run(self._stop)
             except* Fenced as group:

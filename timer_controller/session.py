@@ -22,6 +22,7 @@ from timer_controller.hands import Hands
 from timer_controller.heartbeat import Heartbeat
 from timer_controller.lease import Lease
 from timer_controller.loops import AWAY_SECONDS, Repeater
+from timer_controller.metrics.tally import Tally
 from timer_controller.reclaimer import Reclaimer
 from timer_controller.rescuer import Rescuer
 from timer_controller.retention import Retention
@@ -43,6 +44,7 @@ from timer_db.operations.claim import load_whole
 from timer_db.operations.directory import DirectoryKeeper
 from timer_db.operations.membership import Beat
 from timer_db.operations.overdue import Own
+from timer_db.operations.rescue import Rescued
 from timer_db.shards import Shard
 
 log = logging.getLogger(__name__)
@@ -62,7 +64,10 @@ class Session:
         signer: Signer | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         shard: int = 0,
+        tally: Tally | None = None,
     ) -> None:
+        tally = tally or Tally()
+        self._tally = tally
         self._engine = engine
         self._controller_id = controller_id
         self._drain_seconds = settings.drain_seconds
@@ -70,7 +75,9 @@ class Session:
         clock = DatabaseClock(monotonic)
         self.lease = Lease(settings.lease_seconds, monotonic)
         self._hands = Hands(settings.hands_max)
-        self._finisher = Finisher(engine, controller_id, self._hands, self._on_written)
+        self._finisher = Finisher(
+            engine, controller_id, self._hands, self._on_written, on_logged=tally.note_written
+        )
         self._monotonic = monotonic
         self._shares = Shares(controller_id, shard, len(settings.db_urls))
         self._directory = directory
@@ -93,7 +100,7 @@ class Session:
         rules = BreakerRules(
             settings.breaker_failures, settings.breaker_seconds, settings.breaker_patience_seconds
         )
-        destinations = Destinations(rules)
+        destinations = self._destinations = Destinations(rules)
         deferrer = Deferrer(
             destinations,
             self._groups,
@@ -136,6 +143,7 @@ class Session:
             directory=directory,
             defer=deferrer.defer,
             on_claimed=self._on_claimed,
+            note_claimed=tally.claimed.add,
             monotonic=monotonic,
         )
         heartbeat = Heartbeat(
@@ -166,6 +174,21 @@ class Session:
         watch = RouteWatch(directory, self._groups, clock=clock, monotonic=monotonic)
         self._watches = Repeater("routes", watch.run_once)
         self._first_beat = heartbeat.run_once
+
+    @property
+    def held(self) -> int:
+        """Claims in hand."""
+        return self._hands.held
+
+    @property
+    def in_flight(self) -> int:
+        """Calls under way."""
+        return self._delivery.in_flight
+
+    @property
+    def breakers_open(self) -> int:
+        """Receivers in trouble."""
+        return self._destinations.in_trouble
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set and everything in hand is written down or given back."""
@@ -265,7 +288,8 @@ class Session:
         if self._reclaimer.is_hungry:
             self._reclaims.wake()
 
-    def _on_rescued(self) -> None:
+    def _on_rescued(self, rescued: Rescued) -> None:
+        self._tally.note_rescued(rescued)
         self._claimer.expect_stragglers()
         self._claims.wake()
 
@@ -293,9 +317,12 @@ async def join(
     directory: DirectoryKeeper,
     signer: Signer | None = None,
     monotonic: Callable[[], float] = time.monotonic,
+    tally: Tally | None = None,
 ) -> Session:
     """A new membership. `monotonic`, in seconds, is for tests."""
     host, pid = socket.gethostname(), os.getpid()
     controller_id = await membership.join(shard.engine, host, pid, VERSION)
     log.info("joined as controller %d (%s:%d)", controller_id, host, pid)
-    return Session(shard.engine, controller_id, sender, settings, directory, signer, monotonic, shard.number)
+    return Session(
+        shard.engine, controller_id, sender, settings, directory, signer, monotonic, shard.number, tally
+    )

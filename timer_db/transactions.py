@@ -21,6 +21,18 @@ from timer_db.domain.errors import DatabaseUnavailable, UnexpectedCount
 Result = TypeVar("Result")
 
 
+class Traffic:
+    """What this process has asked of its databases, for whoever watches it."""
+
+    __slots__ = ("failures", "retries", "statements", "transactions")
+
+    def __init__(self) -> None:
+        self.transactions = self.statements = self.retries = self.failures = 0
+
+
+TRAFFIC = Traffic()
+
+
 class Connection:
     """One open transaction: statements as `timer_db.statements` returns them, with or without parameters.
 
@@ -37,6 +49,7 @@ class Connection:
 
     async def rows(self, sql: str, values: tuple[Any, ...] | None = None) -> list[tuple[Any, ...]]:
         """Read every row."""
+        TRAFFIC.statements += 1
         await self._cursor.execute(sql, values)
         return list(await self._cursor.fetchall())
 
@@ -47,6 +60,7 @@ class Connection:
 
     async def write(self, sql: str, values: tuple[Any, ...] | None = None, *, count: int | None = None) -> int:
         """Write, and give how many rows matched. Another number than `count` raises UnexpectedCount."""
+        TRAFFIC.statements += 1
         await self._cursor.execute(sql, values)
         found = int(self._cursor.rowcount)
         if count is not None and found != count:
@@ -60,6 +74,7 @@ class Connection:
         Only for statements that write as many rows as were given or fail, such as plain inserts: a statement that
         fails is the last that the server looks at, but another count than expected is seen after the COMMIT.
         """
+        TRAFFIC.statements += 1
         await self._cursor.execute(";".join([*[sql for sql, _ in writes], "COMMIT"]))
         for sql, count in writes:
             if count is not None and self._cursor.rowcount != count:
@@ -69,6 +84,7 @@ class Connection:
 
     async def insert(self, sql: str, values: tuple[Any, ...] | None = None) -> int:
         """Insert one row, and give the number that the server chose for it."""
+        TRAFFIC.statements += 1
         await self._cursor.execute(sql, values)
         return int(self._cursor.lastrowid)
 
@@ -151,6 +167,7 @@ async def _run_with_retries(engine: AsyncEngine, work: Work[Result], patience_se
     except OperationalError as error:
         if not is_deadlock(error):
             raise
+    TRAFFIC.retries += 1
     policy = AsyncRetrying(
         retry=retry_if_exception(is_deadlock),
         stop=stop_after_attempt(5),
@@ -166,9 +183,11 @@ async def _run_with_retries(engine: AsyncEngine, work: Work[Result], patience_se
 
 
 async def _run_once(engine: AsyncEngine, work: Work[Result], patience_seconds: float) -> Result:
+    TRAFFIC.transactions += 1
     try:
         pooled = await _check_out(engine)
     except (TimeoutError, PoolTimeout, MySQLError, OSError) as error:
+        TRAFFIC.failures += 1
         raise named(error) from error
     try:
         driver = pooled.driver_connection
@@ -177,9 +196,11 @@ async def _run_once(engine: AsyncEngine, work: Work[Result], patience_seconds: f
             connection = Connection(await driver.cursor())
             result = await work(connection)
             if not connection.is_committed:
+                TRAFFIC.statements += 1
                 await driver.commit()
         pooled.info[ALIVE_AT] = time.monotonic()
     except BaseException as error:
+        TRAFFIC.failures += 1
         # After any error the connection's state is not worth a guess; the server rolls back when it closes.
         await greenlet_spawn(pooled.invalidate)
         if _is_lost(error):

@@ -22,8 +22,8 @@ _PATIENCE_SECONDS = 60
 """For a client to take its answer: it holds room that others wait for."""
 
 
-async def handle(service: Service, caller: Caller, scope: Scope, receive: Receive, send: Send) -> None:
-    """Make the timers that the request asks for, and answer.
+async def handle(service: Service, caller: Caller, scope: Scope, receive: Receive, send: Send) -> int:
+    """Make the timers that the request asks for, and answer; gives the status.
 
     Raises Problem, before anything is sent, when the request as a whole is refused.
     """
@@ -42,17 +42,19 @@ async def handle(service: Service, caller: Caller, scope: Scope, receive: Receiv
             work = BatchWork(service, caller, items, held)
             del raw
             await work.make()
-        await _send(work, send)
+        status = 207 if work.refused else 201
+        await _send(work, status, send)
+    return status
 
 
-async def _send(work: BatchWork, send: Send) -> None:
+async def _send(work: BatchWork, status: int, send: Send) -> None:
     """Chunk by chunk: the server passes one on when the client has taken the one before."""
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % sum(map(len, work.pieces)))]
     if work.lost:
         headers.append((b"retry-after", b"%d" % RETRY_AFTER_SECONDS))
     if work.replayed:
         headers.append(idempotency.IS_REPLAYED)
-    await send({"type": "http.response.start", "status": 207 if work.refused else 201, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS):
             for number, piece in enumerate(work.pieces, 1):

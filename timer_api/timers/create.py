@@ -24,8 +24,11 @@ from timer_db.operations.schedule import Scheduled, choose_id
 PATH = "/timers"
 
 
-async def handle(service: Service, caller: Caller, scope: Scope, receive: Receive, send: Send) -> None:
-    """Make the timer that the request asks for, and answer. Raises Problem, or an error of the data layer."""
+async def handle(service: Service, caller: Caller, scope: Scope, receive: Receive, send: Send) -> int:
+    """Make the timer that the request asks for, and answer; gives the status.
+
+    Raises Problem, or an error of the data layer.
+    """
     headers = scope["headers"]
     json_body.check_media_type(headers)
     key = idempotency.key_of(headers)
@@ -65,3 +68,4 @@ async def handle(service: Service, caller: Caller, scope: Scope, receive: Receiv
     status = 201 if made.created else 200
     await send({"type": "http.response.start", "status": status, "headers": answer_headers})
     await send({"type": "http.response.body", "body": body})
+    return status

@@ -131,6 +131,21 @@ async def _look(shard: Shard, bound: frozenset[int] | None, watched: Collection[
     return await transactions.run(shard.engine, work)
 
 
+async def look_at_backlog(shard: Shard) -> Glance:
+    """The part of a look that says what is due and not called, and who is at work."""
+
+    async def work(connection: Connection) -> Glance:
+        asked_at = time.perf_counter()
+        now_us = int(await connection.value(controllers.NOW))
+        seen = Glance(now_us, round((time.perf_counter() - asked_at) * 1_000_000))
+        seen.members = await members_on(connection, shard.number)
+        await _see_queue(connection, seen)
+        await _see_deferred(connection, seen)
+        return seen
+
+    return await transactions.run(shard.engine, work)
+
+
 async def _see_queue(connection: Connection, seen: Glance) -> None:
     ranks = [rank for (rank,) in await connection.rows(queue.RANKS)]
     found = await connection.rows(queue.firsts(dict.fromkeys(ranks, HEAD_KEY)))
