@@ -35,16 +35,11 @@ class Picture(NamedTuple):
 
 PICTURES = (
     Picture("overview", ""),
-    Picture("overview-dark", "", dark=True),
     Picture("overview-phone", "", phone=True),
     Picture("timers", "/timers?status=scheduled"),
     Picture("timer", "/timers/{timer_id}"),
-    Picture("ended", "/ended"),
-    Picture("new", "/new"),
     Picture("echo", "/echo"),
     Picture("route", "/routes/billing"),
-    Picture("schedule", "/schedules/nightly-report"),
-    Picture("controllers", "/controllers"),
 )
 
 
@@ -128,7 +123,7 @@ def _answer(arrival: Arrival) -> bytes:
     if arrival.target.startswith("/gone"):
         return b"HTTP/1.1 410 Gone\r\nContent-Length: 21\r\n\r\nthis survey has ended"
     if arrival.target.startswith("/flaky") and int(arrival.headers["timer-attempt"]) < 3:
-        return b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 22\r\n\r\ndeploying, come back ."
+        return b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 20\r\n\r\ndeploying, come back"
     return OK
 
 
