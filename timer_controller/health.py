@@ -43,7 +43,9 @@ async def serve_health(controller: Controller, host: str, port: int) -> AsyncIte
     if port == 0:
         yield
         return
-    config = uvicorn.Config(health_app(controller), host=host, port=port, log_level="warning", lifespan="off")
+    config = uvicorn.Config(
+        health_app(controller), host=host, port=port, log_config=None, log_level="warning", lifespan="off"
+    )
     server = _Server(config)
     serving = asyncio.create_task(server.serve())
     try:
