@@ -114,6 +114,7 @@ class Services:
         environment = {f"TIMER_{name.upper()}": str(value) for name, value in settings.items()}
         environment.setdefault("TIMER_DB_URL", self._database_url)
         environment.setdefault("TIMER_EGRESS_ALLOW", "127.0.0.0/8")
+        environment.setdefault("TIMER_LOG_FORMAT", "text")
         log = Path(self._folder.name) / f"{module}-{len(self.services)}.log"
         service = Service(module, environment, log, port)
         self.services.append(service)

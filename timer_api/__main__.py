@@ -15,7 +15,8 @@ import uvicorn
 from timer_api.app import create_app
 from timer_api.http_bounds import bounded
 from timer_api.settings import ApiSettings
-from timer_db.configuration import collect_garbage_rarely, listen_or_exit, log_to_stderr, read_or_exit
+from timer_db.configuration import collect_garbage_rarely, listen_or_exit, read_or_exit
+from timer_db.logs import log_to_stderr
 
 _KEEP_ALIVE_SECONDS = 75
 
@@ -23,7 +24,7 @@ _KEEP_ALIVE_SECONDS = 75
 def main() -> int:
     """Run the service; gives the exit code."""
     settings = read_or_exit(ApiSettings)
-    log_to_stderr(settings.log_level)
+    log_to_stderr(settings.log_level, "timer_api", settings.log_format)
     return _serve(settings, listen_or_exit("TIMER_API_PORT", settings.api_host, settings.api_port))
 
 

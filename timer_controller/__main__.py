@@ -16,15 +16,16 @@ from timer_controller.sender.http1 import Http1Sender
 from timer_controller.sender.protocol import Sender
 from timer_controller.service import Controller
 from timer_controller.settings import ControllerSettings
-from timer_db.configuration import collect_garbage_rarely, listen_or_exit, log_to_stderr, read_or_exit
+from timer_db.configuration import collect_garbage_rarely, listen_or_exit, read_or_exit
 from timer_db.domain.address_ranges import parse_ranges
 from timer_db.domain.errors import DatabaseError
+from timer_db.logs import log_to_stderr
 
 
 def main() -> int:
     """The exit code: 0 after an orderly stop, 1 when the database or the port cannot be used."""
     settings = read_or_exit(ControllerSettings)
-    log_to_stderr(settings.log_level)
+    log_to_stderr(settings.log_level, "timer_controller", settings.log_format)
     listening = None
     if port := settings.controller_port:
         listening = listen_or_exit("TIMER_CONTROLLER_PORT", settings.controller_host, port)

@@ -92,12 +92,18 @@ class Deferrer:
             destination.name,
             breaker.failures,
             breaker.reason,
+            extra={"destination": destination.name, "failures": breaker.failures, "reason": breaker.reason},
         )
         self.defer_from_line(destination, destination.empty())
 
     def note_closed(self, destination: Destination, down_seconds: float) -> None:
         """Its breaker closed."""
-        log.info("%s answers again, after %s", destination.name, in_words(down_seconds))
+        log.info(
+            "%s answers again, after %s",
+            destination.name,
+            in_words(down_seconds),
+            extra={"destination": destination.name, "down_seconds": round(down_seconds, 3)},
+        )
         self._on_room(destination.key)
 
     def offer_room(self, bottleneck: Bottleneck) -> None:
@@ -248,6 +254,7 @@ class Deferrer:
                 bottleneck.name,
                 bottleneck.pace,
                 len(bottleneck.line),
+                extra={"destination": bottleneck.name, "due": len(bottleneck.line)},
             )
 
     def _soon(self, bottleneck: Bottleneck) -> int:

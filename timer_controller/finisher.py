@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from uuid import UUID
 
 from timer_controller.hands import Hands
 from timer_db.domain.claim import Finished, Returned
 from timer_db.domain.errors import DatabaseUnavailable, Fenced
+from timer_db.domain.states import TimerState
 from timer_db.engine import Engine
 from timer_db.operations.claim import BATCH_MAX, release
 from timer_db.operations.finish import finish
@@ -16,6 +18,7 @@ from timer_db.operations.finish import finish
 log = logging.getLogger(__name__)
 
 GATHER_SECONDS = 0.01
+_BAD_ENDS = (TimerState.failed, TimerState.unknown)
 
 
 class Finisher:
@@ -117,7 +120,36 @@ class Finisher:
             raise
         for claim in leaving:
             self._hands.let_go(claim.batch, [claim.entry])
-        for f in written.lost:
-            log.error("timer %s: %s, but the claim had been taken over", f.entry.timer_id.hex(), f.outcome)
+        lost = {id(f) for f in written.lost}
+        for f in self._to_write:
+            if id(f) in lost:
+                timer_id = str(UUID(bytes=f.entry.timer_id))
+                log.error(
+                    "timer %s: %s, but the claim had been taken over",
+                    timer_id,
+                    f.outcome,
+                    extra={"timer_id": timer_id, "outcome": f.outcome},
+                )
+            elif f.state in _BAD_ENDS:
+                _tell_end(f)
         if written.lost_batches:
             raise Fenced(f"controller {self._controller_id} lost {len(written.lost_batches)} batches")
+
+
+def _tell_end(finished: Finished) -> None:
+    """Somebody has to look at this timer: the log leads to it."""
+    timer_id = str(UUID(bytes=finished.entry.timer_id))
+    log.warning(
+        "timer %s ended as %s at attempt %d: %s",
+        timer_id,
+        finished.state,
+        finished.attempt,
+        finished.reason,
+        extra={
+            "timer_id": timer_id,
+            "state": finished.state,
+            "attempt": finished.attempt,
+            "reason": finished.reason,
+            "http_status": finished.http_status,
+        },
+    )

@@ -50,7 +50,7 @@ async def serve_health(controller: Controller, listening: socket.socket | None) 
     if listening is None:
         yield
         return
-    config = uvicorn.Config(health_app(controller), log_level="warning", lifespan="off")
+    config = uvicorn.Config(health_app(controller), log_config=None, log_level="warning", lifespan="off")
     server = _Server(config)
     serving = asyncio.create_task(server.serve([listening]))
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 
@@ -10,6 +11,8 @@ from timer_db.clock import DatabaseClock
 from timer_db.domain.errors import DatabaseUnavailable
 from timer_db.engine import Engine
 from timer_db.operations.membership import Beat, beat
+
+log = logging.getLogger(__name__)
 
 BEATS_PER_LEASE = 5
 
@@ -36,6 +39,8 @@ class Heartbeat:
         self._settled_at_us = settled_at_us
         self._on_renewed = on_renewed
         self._monotonic = monotonic
+        self._has_lease: bool | None = None
+        """As the log knows it; None before the first beat."""
 
     async def run_once(self) -> float:
         """One beat; gives the seconds until the next. Raises Fenced when others ended this membership."""
@@ -49,7 +54,13 @@ class Heartbeat:
             )
         except DatabaseUnavailable:
             self._lease.note_failed_beat()
+            if self._has_lease and not self._lease.may_send():
+                self._has_lease = False
+                log.warning("the lease has run out: no call begins until the database takes a beat again")
             raise
         self._lease.renew(told.asked_at)
+        if self._has_lease is False:
+            log.info("the lease runs again: calls begin again")
+        self._has_lease = True
         self._on_renewed(told)
         return self._lease.seconds / BEATS_PER_LEASE

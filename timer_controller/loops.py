@@ -50,10 +50,10 @@ class Repeater:
             delay_seconds = await self._run_once()
         except DatabaseUnavailable as error:
             if not self._database_is_away:
-                log.warning("%s: the database is away: %s", self._name, error)
+                log.warning("%s: the database is away: %s", self._name, error, extra={"loop": self._name})
             self._database_is_away = True
             return AWAY_SECONDS
         if self._database_is_away:
-            log.info("%s: the database is back", self._name)
+            log.info("%s: the database is back", self._name, extra={"loop": self._name})
             self._database_is_away = False
         return delay_seconds

@@ -27,7 +27,11 @@ class Rescuer:
         lease_us = round(self._lease.seconds * 1_000_000)
         if self._lease.may_judge():
             for controller_id in await fence_silent(self._engine, lease_us):
-                log.warning("controller %d was silent for a whole lease: its claims are taken over", controller_id)
+                log.warning(
+                    "controller %d was silent for a whole lease: its claims are taken over",
+                    controller_id,
+                    extra={"gone_controller_id": controller_id},
+                )
         for gone in await find_gone(self._engine, lease_us):
             while rescued := await rescue_batch(self._engine, gone):
                 log.warning(
@@ -35,6 +39,11 @@ class Rescuer:
                     rescued.controller_id,
                     rescued.unsent,
                     rescued.unknown,
+                    extra={
+                        "gone_controller_id": rescued.controller_id,
+                        "unsent": rescued.unsent,
+                        "unknown": rescued.unknown,
+                    },
                 )
                 self._on_rescued(rescued)
         return self._lease.seconds / LOOKS_PER_LEASE

@@ -71,7 +71,9 @@ class RouteWatch:
         because = f"no call has succeeded for {since}; the last one: {group.reason}"
         unless_since_us = self._clock.earliest_us() - round((seconds + _every_seconds(seconds)) * 1_000_000)
         if await disable_route(self._directory.engine, route, because, unless_since_us):
-            log.warning("the route %s is disabled: %s", route.name, because)
+            log.warning(
+                "the route %s is disabled: %s", route.name, because, extra={"route": route.name, "reason": because}
+            )
             await self._directory.refresh()
 
 

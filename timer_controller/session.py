@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
+import structlog
+
 from timer_controller.breaker import BreakerRules
 from timer_controller.claimer import Claimer
 from timer_controller.deferrer import Deferrer
@@ -226,11 +228,18 @@ class Session:
             self._dispatcher.empty()
             self._delivery.abandon()
         await membership.leave(self._engine, self._controller_id)
+        log.info("controller %d has left", self._controller_id)
 
     async def _drain(self) -> None:
         """Give back what was not sent, let calls end, write every outcome: no unknowns."""
         self._is_draining = True
-        log.info("stopping: %d timers in hand, %d calls in flight", self._hands.held, self._delivery.in_flight)
+        held, in_flight = self._hands.held, self._delivery.in_flight
+        log.info(
+            "stopping: %d timers in hand, %d calls in flight",
+            held,
+            in_flight,
+            extra={"in_hand": held, "in_flight": in_flight},
+        )
         try:
             async with asyncio.timeout(self._drain_seconds):
                 self._give_back_what_waits()
@@ -243,6 +252,7 @@ class Session:
                 "stopped after %.0f s with %d timers in hand: others will take them over as unknown",
                 self._drain_seconds,
                 self._hands.held,
+                extra={"in_hand": self._hands.held},
             )
 
     async def _settle_claims(self) -> None:
@@ -322,6 +332,8 @@ async def join(
     """A new membership. `monotonic`, in seconds, is for tests."""
     host, pid = socket.gethostname(), os.getpid()
     controller_id = await membership.join(shard.engine, host, pid, VERSION)
+    # All tasks of this membership inherit it: each of their lines names it.
+    structlog.contextvars.bind_contextvars(controller_id=controller_id)
     log.info("joined as controller %d (%s:%d)", controller_id, host, pid)
     return Session(
         shard.engine, controller_id, sender, settings, directory, signer, monotonic, shard.number, tally

@@ -12,12 +12,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from timer_db import key_commands, schema
-from timer_db.configuration import log_to_stderr, read_or_exit
+from timer_db.configuration import read_or_exit
 from timer_db.domain.errors import DatabaseError, DatabaseUnavailable
 from timer_db.domain.states import TimerState
 from timer_db.embedded import EngineKind
 from timer_db.embedded.cli import install_engines, run_embedded
 from timer_db.engine import open_shards
+from timer_db.logs import log_to_stderr
 from timer_db.operations import doctor, restored
 from timer_db.operations.encryption import count_by_key, count_route_keys, count_schedule_keys
 from timer_db.operations.recount import recount
@@ -31,12 +32,13 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def main() -> int:
     """The exit code: 0 well, 1 not well, 2 wrong settings or arguments."""
     options = _parser().parse_args()
-    log_to_stderr("INFO")
-    if options.verb == "embedded":
-        return run_embedded(options.data_dir, options.engine, options.port)
-    if options.verb == "engines":
+    if options.verb in ("embedded", "engines"):
+        log_to_stderr("INFO", "timer_db")
+        if options.verb == "embedded":
+            return run_embedded(options.data_dir, options.engine, options.port)
         return install_engines(options.kinds)
     settings = read_or_exit(DatabaseSettings)
+    log_to_stderr("INFO", "timer_db", settings.log_format)
     return asyncio.run(_with_database(options, settings))
 
 

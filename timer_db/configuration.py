@@ -1,5 +1,4 @@
-"""What every program does first: read its settings (all faults at once, each in a line that names the
-variable), and set up its log.
+"""What every program does first: read its settings: all faults at once, each in a line that names the variable.
 
 A setting that is not shown (`repr=False`) is a secret. Instead of `TIMER_X`, the variable `TIMER_X_FILE` can name
 a file that holds it, as container platforms hand secrets out.
@@ -8,13 +7,10 @@ a file that holds it, as container platforms hand secrets out.
 from __future__ import annotations
 
 import gc
-import logging
 import os
-import re
 import socket
 import sys
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -25,8 +21,6 @@ EXIT_CODE = 2
 _BACKLOG = 2048
 """Connections that wait to be accepted; the system's own limit may be lower."""
 _FILE_BYTES_MAX = 65_536
-# A server that refuses a statement quotes a piece of it, or a value, and those are what clients keep here.
-_QUOTED = re.compile(r"""(?<=near )'.*?'(?= at line)|(?<=value: )'.*?'(?= for |"|$)|x'[0-9a-f]{8,}'?""", re.DOTALL)
 
 
 def read_or_exit(kind: type[Settings]) -> Settings:
@@ -99,32 +93,6 @@ def _secret_in(path: Path) -> str:
     if not text.strip():
         raise ValueError("it is empty")
     return text
-
-
-def log_to_stderr(level: str) -> None:
-    """The same lines from every program, also about what nobody caught; libraries that tell of each step are kept
-    short."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Discreet("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=level, handlers=[handler])
-    logging.captureWarnings(True)
-    sys.excepthook = _log_uncaught
-    for name in ("alembic", "httpx", "httpcore", "asyncio"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-
-
-class _Discreet(logging.Formatter):
-    """Shows no values of statements, whoever quotes them."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return _QUOTED.sub("'…'", super().format(record))
-
-
-def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    if issubclass(kind, KeyboardInterrupt):
-        sys.__excepthook__(kind, error, trace)
-    else:
-        logging.getLogger("timer").critical("ended by a fault", exc_info=(kind, error, trace))
 
 
 def collect_garbage_rarely() -> None:

@@ -33,6 +33,11 @@ class DatabaseSettings(BaseSettings):
         description="Keys for what timers carry, as id:base64 of 32 bytes, separated by commas: the first"
         " encrypts, all decrypt. Without any, nothing is encrypted.",
     )
+    log_format: str = Field(
+        "auto",
+        pattern="^(auto|json|text)$",
+        description="How: text for people, json for programs; auto is text on a terminal, else json.",
+    )
 
     @field_validator("db_url")
     @classmethod

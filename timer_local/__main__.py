@@ -12,11 +12,12 @@ from contextlib import AsyncExitStack
 
 import httpx
 
-from timer_db.configuration import log_to_stderr, read_or_exit
+from timer_db.configuration import read_or_exit
 from timer_db.domain.errors import DatabaseError
 from timer_db.embedded import EmbeddedError, EmbeddedServer, find_engine
 from timer_db.embedded.datadir import remembered_kind
 from timer_db.engine import open_shards
+from timer_db.logs import log_to_stderr
 from timer_db.operations.watch import ConnectRetry, reach
 from timer_db.schema import upgrade
 from timer_local.parts import Database, Part, Program
@@ -30,7 +31,7 @@ _LOOK_SECONDS = 0.1
 def main() -> int:
     """The exit code: 0 after Ctrl-C, 1 when a part cannot start."""
     settings = read_or_exit(LocalSettings)
-    log_to_stderr(settings.log_level)
+    log_to_stderr(settings.log_level, "timer_local", settings.log_format)
     return_code = 0
     try:
         asyncio.run(_run(settings))

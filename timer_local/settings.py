@@ -31,3 +31,8 @@ class LocalSettings(BaseSettings):
         " own networks.",
     )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="What is logged.")
+    log_format: str = Field(
+        "auto",
+        pattern="^(auto|json|text)$",
+        description="How: text for people, json for programs; auto is text on a terminal, else json.",
+    )

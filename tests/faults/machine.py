@@ -12,6 +12,7 @@ import time
 from asyncio.subprocess import PIPE
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import httpx
@@ -59,7 +60,7 @@ async def make_clocks_wrong(scene: Scene) -> Strike:
 def _clock_of(service: Service) -> float:
     """The time of the last line that it logged."""
     last = [line for line in service.log_text().splitlines() if line[:4].isdigit()][-1]
-    return time.mktime(time.strptime(last[:19], "%Y-%m-%d %H:%M:%S"))
+    return datetime.fromisoformat(last.split(" ")[0]).timestamp()
 
 
 def no_small_disk() -> str | None:

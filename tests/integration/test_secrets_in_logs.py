@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import os
 import secrets
 import sys
@@ -38,8 +39,9 @@ async def own_system(server: EmbeddedServer, own_url: str) -> AsyncIterator[Syst
         yield made
 
 
+@pytest.mark.parametrize("log_format", ["text", "json"])
 async def test_no_secret_is_written_or_answered_whatever_goes_wrong(
-    own_system: System, own_url: str, tmp_path: Path
+    own_system: System, own_url: str, tmp_path: Path, log_format: str
 ) -> None:
     """Every secret as a file, everything logged; a call that breaks off, a statement that the server refuses with
     the value in its words, connections that are cut."""
@@ -50,7 +52,7 @@ async def test_no_secret_is_written_or_answered_whatever_goes_wrong(
     for name, text in given.items():
         (tmp_path / name).write_text(f"{text}\n")
     files = {f"{name}_file": tmp_path / name for name in given}
-    common = {"db_url": "", "log_level": "DEBUG", **files}
+    common = {"db_url": "", "log_level": "DEBUG", "log_format": log_format, **files}
     api = await own_system.start_api(**common, api_access_log=True)
     controller = await own_system.start_controller(**common)
     fields = {"headers": {"Authorization": f"Bearer {token}"}, "body": {"a": token}, "meta": token}
@@ -84,6 +86,8 @@ async def test_no_secret_is_written_or_answered_whatever_goes_wrong(
 
     written = api.service.log_text() + controller.log_text()
     assert "value: '…'" in written, "the server was to refuse a value, and the API to log that"
+    if log_format == "json":
+        assert all("event" in json.loads(line) for line in written.splitlines())
     for secret in (token, token.encode().hex(), key, signing, password):
         assert secret not in written
         assert not any(secret in text for text in shown)

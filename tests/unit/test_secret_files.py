@@ -181,9 +181,9 @@ def test_an_unexpected_count_shows_the_statement_without_values() -> None:
 _QUOTES = """
 import logging
 from pymysql.err import ProgrammingError
-from timer_db.configuration import log_to_stderr
+from timer_db.logs import log_to_stderr
 
-log_to_stderr("INFO")
+log_to_stderr("INFO", "timer_api")
 error = ProgrammingError(1064, "error in your SQL syntax near 'x'SECRET',1,x'SECRET' at line 1")
 logging.getLogger("timer_api").error("error 1", exc_info=error)
 raise error

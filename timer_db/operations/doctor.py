@@ -1,4 +1,4 @@
-"""Everything about a server that endangers the promises, each with what to do."""
+"""Everything about a server and its tables that endangers the promises, each with what to do."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from timer_db import schema, transactions
 from timer_db.domain.errors import DatabaseUnfit, SchemaMismatch
-from timer_db.operations import probe
+from timer_db.operations import probe, structure
 from timer_db.statements import probe as statements
 from timer_db.transactions import Connection
 
@@ -31,7 +31,9 @@ async def examine(engine: AsyncEngine) -> Report:
     version = await transactions.run(engine, ask_version)
     try:
         found = await schema.check(engine)
-        faults = await probe.check(engine)
+        # Tables of a newer version may have lost what this one knew.
+        missing = await structure.check(engine) if found == schema.wanted_version() else []
+        faults = missing + await probe.check(engine)
     except SchemaMismatch as error:
         return Report(version, error.found or "missing", [str(error)])
     except DatabaseUnfit as error:
