@@ -19,6 +19,7 @@ from timer_api.collections import routes as collections
 from timer_api.console import app as console
 from timer_api.console.app import Console
 from timer_api.controllers import routes as controllers
+from timer_api.doctor import routes as doctor
 from timer_api.errors import Kind, Problem
 from timer_api.events import routes as events
 from timer_api.json_body import ClientGone
@@ -44,7 +45,7 @@ in RFC 9457, with a `type` for programs and, where a field is wrong, its path.
 JSON is refused where readers could differ: keys given twice, numbers beyond 64 bits, the character NUL, whole
 numbers with a point, more than 64 levels."""
 
-_RESOURCES = (timers, schedules, collections, routes, events, controllers, metrics, api_keys, health)
+_RESOURCES = (timers, schedules, collections, routes, events, controllers, doctor, metrics, api_keys, health)
 _Handle = Callable[[Service, Caller, Scope, Receive, Send], Awaitable[int]]
 """Gives the status that it answered with."""
 

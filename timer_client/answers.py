@@ -224,6 +224,25 @@ class Controller(Shown):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Examined(Shown):
+    """What was found on one database server; each fault and warning says what to do."""
+
+    shard: int
+    server: str
+    schema_version: str
+    faults: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagnosis(Shown):
+    """What `health.examine` found on all servers."""
+
+    healthy: bool
+    databases: tuple[Examined, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class ApiKey(Shown):
     """A key of the API; `key` is the key itself, only right after it was made."""
 

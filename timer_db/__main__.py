@@ -91,7 +91,7 @@ async def _check(shards: Shards) -> int:
     faults = 0
     for shard in shards:
         try:
-            report = await doctor.examine(shard.engine)
+            report = await doctor.examine(shard)
         except DatabaseUnavailable as error:
             _say(f"database {shard.number}: fault: {error}")
             faults += 1
@@ -99,6 +99,8 @@ async def _check(shards: Shards) -> int:
         _say(f"database {shard.number}: {report.version}, schema {report.schema_version}")
         for fault in report.faults:
             _say(f"database {shard.number}: fault: {fault}")
+        for warning in report.warnings:
+            _say(f"database {shard.number}: warning: {warning}")
         faults += len(report.faults)
     _say("fit" if not faults else f"{faults} fault{'s' if faults > 1 else ''}")
     return 1 if faults else 0

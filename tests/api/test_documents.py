@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from timer_api.api_keys.schemas import ApiKeyPageShown, ApiKeyShown
 from timer_api.collections.schemas import CollectionPageShown, CollectionShown
 from timer_api.controllers.routes import ControllersShown
+from timer_api.doctor.routes import DiagnosisShown
 from timer_api.errors import Kind
 from timer_api.events.routes import EventPageShown
 from timer_api.health import HealthShown
@@ -42,6 +43,7 @@ MODELS: dict[str, Any] = {
     "BackfillShown": BackfillShown,
     "EventPageShown": EventPageShown,
     "ControllersShown": ControllersShown,
+    "DiagnosisShown": DiagnosisShown,
     "HealthShown": HealthShown,
 }
 
@@ -87,6 +89,7 @@ async def test_it_names_every_call(client: httpx.AsyncClient) -> None:
         "DELETE /timers/{timer_id}",
         "GET /timers/{timer_id}/attempts",
         "GET /metrics",
+        "GET /doctor",
         "GET /collections",
         "GET /collections/{collection}",
         "PUT /collections/{collection}",

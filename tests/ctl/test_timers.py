@@ -134,3 +134,13 @@ async def test_collections_routes_schedules_and_controllers(ctl: Run, system: Sy
     assert len(preview.out.splitlines()) == 2, preview.err
     assert (await ctl("controllers", "list", "-o", "json")).out.count('"host"') == 1
     assert (await ctl("event", "list")).code == 0
+
+
+async def test_the_doctor(ctl: Run) -> None:
+    """A controller is at work; what other tests left may be late."""
+    told = await ctl("doctor")
+    assert told.out.startswith("database 0: ")
+    assert "fault" not in told.out
+    assert (told.code == 0) == ("all is well" in told.out)
+    shown = json.loads((await ctl("doctor", "-o", "json")).out)
+    assert shown["databases"][0]["faults"] == []

@@ -18,6 +18,7 @@ from timer_db.domain.errors import DatabaseUnavailable, DatabaseUnfit
 from timer_db.embedded import EmbeddedServer, EngineKind
 from timer_db.engine import Pool, open_engine, parse_url
 from timer_db.operations import doctor, probe
+from timer_db.shards import Shard
 
 
 async def test_a_fit_server_gives_no_warning(desk: Desk) -> None:
@@ -65,7 +66,7 @@ def _lie_about_locks_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_the_doctor_reports_what_the_probe_refuses(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     _lie(monkeypatch, lambda sql: sql.replace(" FOR UPDATE SKIP LOCKED", ""))
-    report = await doctor.examine(desk.engine)
+    report = await doctor.examine(desk.shards.home)
     assert report.faults == ["SELECT … FOR UPDATE SKIP LOCKED hands a locked row out twice"]
     assert report.schema_version == schema.wanted_version()
 
@@ -101,7 +102,7 @@ async def test_a_setting_that_endangers_timers_is_warned_about(
 ) -> None:
     with _global(server, name, value):
         [warning] = await probe.check(desk.engine)
-        report = await doctor.examine(desk.engine)
+        report = await doctor.examine(desk.shards.home)
     assert warning.startswith(f"{name} is {value}")
     assert advice in warning
     assert report.faults == [warning]
@@ -121,7 +122,7 @@ async def test_mysql_without_log_writer_threads_is_warned_about(server: Embedded
 async def test_the_doctor_finds_missing_tables(server: EmbeddedServer) -> None:
     with scratch_database(server.url) as url:
         engine = open_engine(parse_url(url), Pool(size=2))
-        report = await doctor.examine(engine)
+        report = await doctor.examine(Shard(0, engine))
         await engine.dispose()
     assert report.schema_version == "missing"
     [fault] = report.faults
@@ -131,7 +132,7 @@ async def test_the_doctor_finds_missing_tables(server: EmbeddedServer) -> None:
 async def test_the_doctor_does_not_answer_for_an_absent_server() -> None:
     engine = open_engine(parse_url("mysql://timer:x@127.0.0.1:1/timer"), Pool(size=1))
     with pytest.raises(DatabaseUnavailable):
-        await doctor.examine(engine)
+        await doctor.examine(Shard(0, engine))
     await engine.dispose()
 
 

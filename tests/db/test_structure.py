@@ -13,6 +13,7 @@ from timer_db.engine import Engine, Pool, open_engine, parse_url
 from timer_db.models import metadata
 from timer_db.operations import doctor
 from timer_db.schema import upgrade
+from timer_db.shards import Shard
 
 
 @pytest_asyncio.fixture
@@ -26,7 +27,7 @@ async def own(server: EmbeddedServer) -> AsyncIterator[tuple[str, Engine]]:
 
 
 async def _faults(engine: Engine) -> list[str]:
-    return (await doctor.examine(engine)).faults
+    return (await doctor.examine(Shard(0, engine))).faults
 
 
 async def test_every_index_is_missed_and_the_advice_makes_it_again(own: tuple[str, Engine]) -> None:

@@ -40,6 +40,7 @@ for noun, group in {
     app.add_typer(group, name=noun)
     app.add_typer(group, name=f"{noun}s", hidden=True)
 app.command("watch")(timers.watch)
+app.command("doctor")(others.doctor)
 app.add_typer(dev.app, name="dev")
 
 

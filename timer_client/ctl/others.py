@@ -1,7 +1,9 @@
-"""`timerctl event` and `controller`: what there is to look at."""
+"""`timerctl event`, `controller` and `doctor`: what there is to look at."""
 
 from __future__ import annotations
 
+import sys
+from dataclasses import asdict
 from itertools import islice
 from typing import Annotated
 
@@ -9,7 +11,8 @@ import typer
 
 from timer_client.answers import Controller, Event
 from timer_client.ctl.common import Output, client_of
-from timer_client.ctl.output import Columns, Form, show_list
+from timer_client.ctl.faults import Exit
+from timer_client.ctl.output import Columns, Form, show_list, show_value
 
 events = typer.Typer(no_args_is_help=True, help="Events: what operators should know of.")
 controllers = typer.Typer(no_args_is_help=True, help="Controllers: the processes that make the calls.")
@@ -46,3 +49,20 @@ def list_controllers(context: typer.Context, output: Output = Form.table) -> Non
     """List the controllers that live."""
     with client_of(context) as client:
         show_list(client.controllers.list(), _CONTROLLERS, output, "no controller lives: nothing is called")
+
+
+def doctor(context: typer.Context, output: Output = Form.table) -> None:
+    """Say what is wrong and what to do. The exit code is 1 when something is."""
+    with client_of(context) as client:
+        found = client.health.examine()
+    if output is not Form.table:
+        show_value(asdict(found), output)
+    else:
+        for database in found.databases:
+            sys.stdout.write(f"database {database.shard}: {database.server}, schema {database.schema_version}\n")
+            for kind, each in (("fault", database.faults), ("warning", database.warnings)):
+                sys.stdout.writelines(f"database {database.shard}: {kind}: {text}\n" for text in each)
+        if found.healthy:
+            sys.stdout.write("all is well\n")
+    if not found.healthy:
+        raise typer.Exit(Exit.failed)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from timer_client.answers import Diagnosis
 from timer_client.calls import C, Repeat, Request, Resource, call
+from timer_client.reading import reader
 from timer_client.resources.named import nothing
 
 
@@ -18,3 +20,8 @@ class Health(Resource[C]):
     def ready(self) -> Request[None]:
         """Unavailable when it cannot do its work: `detail` says why."""
         return Request(method="GET", path="/health/ready", read=nothing, repeat=Repeat.never)
+
+    @call
+    def examine(self) -> Request[Diagnosis]:
+        """What endangers the promises, and what keeps timers from being called in time."""
+        return Request(method="GET", path="/doctor", read=reader(Diagnosis))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from sqlalchemy.ext.asyncio import AsyncEngine
+from dataclasses import dataclass, field
 
 from timer_db import schema, transactions
 from timer_db.domain.errors import DatabaseUnfit, SchemaMismatch
-from timer_db.operations import probe, structure
+from timer_db.operations import condition, probe, structure
+from timer_db.shards import Shard
 from timer_db.statements import probe as statements
 from timer_db.transactions import Connection
 
@@ -20,10 +19,14 @@ class Report:
     version: str
     schema_version: str
     faults: list[str]
+    """What endangers the promises."""
+    warnings: list[str] = field(default_factory=list)
+    """What keeps timers from being called in time."""
 
 
-async def examine(engine: AsyncEngine) -> Report:
+async def examine(shard: Shard) -> Report:
     """Examine one server. Raises DatabaseUnavailable when it does not answer."""
+    engine = shard.engine
 
     async def ask_version(connection: Connection) -> str:
         return str(await connection.value(statements.VERSION))
@@ -38,4 +41,6 @@ async def examine(engine: AsyncEngine) -> Report:
         return Report(version, error.found or "missing", [str(error)])
     except DatabaseUnfit as error:
         return Report(version, schema.wanted_version(), list(error.faults))
-    return Report(version, found, faults)
+    if any("is missing" in fault for fault in missing):
+        return Report(version, found, faults)
+    return Report(version, found, faults, await condition.check(shard))

@@ -9,6 +9,9 @@ SETTINGS = (
     "SELECT @@innodb_flush_log_at_trx_commit, @@log_bin, @@sync_binlog, @@max_allowed_packet, @@innodb_doublewrite"
 )
 
+CONNECTIONS_USED = "SHOW GLOBAL STATUS LIKE 'Threads_connected'"
+CONNECTIONS_MAX = "SELECT @@max_connections"
+
 LOG_WRITER_THREADS = "SHOW GLOBAL VARIABLES LIKE 'innodb_log_writer_threads'"
 """(name, ON or OFF); no row where there is no such setting: MariaDB, and MySQL before 8.0.22."""
 
