@@ -18,7 +18,7 @@ async def test_the_first_example(ctl: Run, system: System) -> None:
     """Generate, create, list, get, watch, attempts."""
     name = str(uuid4())
     generated = await ctl(
-        "timer", "generate", f"--name={name}", "--due-in=1s", f"--hook-url={system.receiver.url}",
+        "timer", "generate", f"--name={name}", "--due-in=4s", f"--hook-url={system.receiver.url}",
         "--priority", "1000", "--hook-method=GET", "--label=env=prod", "--label=cluster=northwest",
     )  # fmt: skip
     created = await ctl("timer", "create", "-f", "-", "-o", "json", given=generated.out)
