@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets
+import uuid
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
@@ -232,3 +234,32 @@ async def test_a_bound_key_reaches_its_own_only(keyed: httpx.AsyncClient) -> Non
     assert (await keyed.patch(f"/timers/{there[0]}", json={"meta": 1})).status_code == 404
     keyed.headers.update(bearing(BOOTSTRAP))
     assert await some.states() == {**dict.fromkeys(here, "cancelled"), **dict.fromkeys(there, "scheduled")}
+
+
+async def test_timers_of_many_priorities_are_all_moved(client: httpx.AsyncClient) -> None:
+    """More priorities than one look goes through."""
+    name = f"many-{uuid.uuid4().hex[:12]}"
+    assert (await client.put(f"/collections/{name}", json={})).status_code == 201
+    timers = [
+        {"delay": 86_400 * 2, "url": "https://example.com/", "collection": name, "priority": priority}
+        for priority in range(60)
+    ]
+    made = (await client.post("/timers/batch", json={"timers": timers})).json()["results"]
+    due = datetime.fromisoformat(made[0]["due_at"])
+    asked: dict[str, Any] = {
+        "status": "scheduled", "due_after": (due - timedelta(hours=1)).isoformat(),
+        "due_before": (due + timedelta(hours=1)).isoformat(), "shift": "10d",
+    }  # fmt: skip
+    changed = 0
+    cursor: dict[str, str] = {}
+    while True:
+        answer = (await client.post("/timers/reschedule", json={**asked, **cursor})).json()
+        changed += answer["changed"]
+        if answer["next_cursor"] is None:
+            break
+        cursor = {"cursor": answer["next_cursor"]}
+    ids = {timer["id"] for timer in made}
+    assert changed >= 60
+    moved = (await client.get("/timers", params={"collection": name, "limit": 100})).json()["timers"]
+    assert {timer["id"] for timer in moved} == ids
+    assert {datetime.fromisoformat(timer["due_at"]) - due for timer in moved} == {timedelta(days=10)}

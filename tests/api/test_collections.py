@@ -253,3 +253,17 @@ async def test_a_batch_is_made_as_far_as_there_is_room(client: httpx.AsyncClient
     app.service._limits._read_at.clear()
     assert (await make(client, collection=name))["collection"] == name
     assert fields_of(await make(client, 429, collection=name)) == ["collection"]
+
+
+async def test_a_part_of_a_policy_is_completed_by_the_collection(client: httpx.AsyncClient) -> None:
+    """And judged as a whole: what the collection has counts, in both directions."""
+    url = "https://example.com/"
+    await client.put("/collections/patient", json={"defaults": {"retry": {"max_seconds": 86_400}}})
+    asked = {"delay": 60, "url": url, "collection": "patient", "retry": {"initial_seconds": 7_200}}
+    made = await client.post("/timers", json=asked)
+    assert made.status_code == 201, made.text
+    assert (made.json()["retry"]["initial_seconds"], made.json()["retry"]["max_seconds"]) == (7_200, 86_400)
+    await client.put("/collections/patient", json={"defaults": {"retry": {"initial_seconds": 600}}})
+    refused = await client.post("/timers", json={**asked, "retry": {"max_seconds": 60}})
+    assert refused.status_code == 422
+    assert [error["field"] for error in refused.json()["errors"]] == ["retry.initial_seconds"]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from .conftest import Ran
 
@@ -33,7 +34,8 @@ def test_generate_writes_what_create_reads(alone: Alone) -> None:
         (["timer", "frobnicate"], "", "timerctl: No such command 'frobnicate'"),
         (["timer", "list", "--nope"], "", "timerctl: No such option: --nope"),
         (["timer", "list", "-o", "xml"], "", "timerctl: Invalid value for '--output' / '-o'"),
-        (["timer", "get"], "", "timerctl: Missing argument"),
+        (["timer", "attempts"], "", "timerctl: Missing argument"),
+        (["timer", "get"], "", "timerctl: say which timer: by its id or by --name"),
         (["timer", "create", "-f", "/nowhere/at/all"], "", "timerctl: /nowhere/at/all: No such file or directory"),
         (["timer", "create", "-f", "-"], "a: [1,\nb: }", "timerctl: standard input: line 2, column 4: expected"),
         (
@@ -106,3 +108,28 @@ def test_completion_is_a_script(alone: Alone, shell: str) -> None:
 def test_completion_knows_the_verbs(alone: Alone) -> None:
     done = alone(_TIMERCTL_COMPLETE="complete_bash", COMP_WORDS="timerctl timer re", COMP_CWORD="2")
     assert {"replay", "reschedule"} <= set(done.out.split())
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("delay: 1h\nurl: http://a\nmeta: .inf\n", "line 1: meta: it is no JSON"),
+        ("delay: 1h\nurl: http://a\nmeta: {a: !!binary aGVsbG8=}\n", "line 1: meta: it is no JSON"),
+    ],
+)
+def test_what_json_does_not_have_is_told_in_a_line(alone: Callable[..., Ran], given: str, words: str) -> None:
+    done = alone("timer", "create", "-f", "-", given=given)
+    assert done.code == 2
+    assert words in done.err
+    assert len(done.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("field", ["idempotency_key", "timer_id"])
+def test_what_is_no_field_is_told_in_a_line(alone: Callable[..., Ran], field: str) -> None:
+    done = alone("timer", "update", "some-id", "--set", f"{field}=1")
+    assert (done.code, done.err) == (2, f"timerctl: there is no field {field}\n")
+
+
+def test_a_day_and_a_time_stay_text(alone: Callable[..., Ran]) -> None:
+    generated = alone("timer", "generate", "--due-in=1h", "--hook-url=http://a", "--set", "meta=2030-01-31")
+    assert yaml.safe_load(generated.out)["meta"] == "2030-01-31"

@@ -144,3 +144,52 @@ async def test_the_doctor(ctl: Run) -> None:
     assert (told.code == 0) == ("all is well" in told.out)
     shown = json.loads((await ctl("doctor", "-o", "json")).out)
     assert shown["databases"][0]["faults"] == []
+
+
+async def test_what_get_shows_can_be_put_back(ctl: Run) -> None:
+    name = f"copied {uuid4()}"
+    made = await ctl("timer", "put", name, "--set", "delay=1h", "--set", "url=https://example.com/a", "-o", "json")
+    shown = await ctl("timer", "get", "--name", name)
+    back = await ctl("timer", "put", name, "-f", "-", "-o", "json", given=shown.out)
+    assert back.code == 0, back.err
+    varies = ("time_left", "attempts")
+    assert {k: v for k, v in json.loads(back.out).items() if k not in varies} == {
+        k: v for k, v in json.loads(made.out).items() if k not in varies
+    }
+
+
+async def test_a_schedule_by_cron_from_the_command_line(ctl: Run) -> None:
+    name = f"s-{uuid4().hex[:12]}"
+    put = await ctl(
+        "schedule",
+        "put",
+        name,
+        "--set",
+        "cron=*/5 * * * *",
+        "--set",
+        "timer.url=https://example.com/a",
+        "-o",
+        "json",
+    )
+    assert put.code == 0, put.err
+    assert json.loads(put.out)["cron"] == "*/5 * * * *"
+    assert len((await ctl("schedule", "next", name, "--count", "100")).out.splitlines()) == 100
+    assert (await ctl("schedule", "next", name, "--count", "101")).code == 2
+    for verb in ("get", "pause", "resume", "delete"):
+        assert (await ctl("schedule", verb, name)).code == 0
+    assert name not in (await ctl("schedule", "list")).out
+
+
+async def test_a_list_says_when_there_is_more(ctl: Run) -> None:
+    label = f"l-{uuid4().hex[:12]}=1"
+    documents = f"- {{delay: 1h, url: https://example.com/a, labels: {{{label.replace('=', ': ')!s}}}}}\n".replace(
+        ": 1}", ': "1"}'
+    )
+    assert (await ctl("timer", "create", "-f", "-", given=documents * 3)).code == 0
+    cut = await ctl("timer", "list", "-l", label, "--limit", "2", "-o", "json")
+    assert (len(json.loads(cut.out)), cut.err) == (2, "timerctl: more than 2 are there; --limit shows more\n")
+    whole = await ctl("timer", "list", "-l", label, "--limit", "3", "-o", "json")
+    assert (len(json.loads(whole.out)), whole.err) == (3, "")
+    soon = ("--due-before", "2000-01-01T00:00:00Z")
+    assert (await ctl("timer", "cancel", "-l", label, *soon)).out.startswith("0 cancelled")
+    assert (await ctl("timer", "cancel", "-l", label)).out.startswith("3 cancelled")

@@ -13,10 +13,10 @@ from timer_api.api_keys.caller import Caller
 from timer_api.errors import FieldError, Problem, from_validation, invalid
 from timer_api.schedules.schemas import BackfillAsked, PreviewAsked, ScheduleAsked
 from timer_api.timers import due
-from timer_api.timers.creation import NO_BASE64, content_faults, target_faults
+from timer_api.timers.creation import NO_BASE64, content_faults, policy_faults, target_faults
 from timer_api.timers.owner import owner_of
 from timer_api.timers.schemas import PATTERNS_IN_WORDS
-from timer_db.domain.asked_timer import timer_of
+from timer_db.domain.asked_timer import policy_of, timer_of
 from timer_db.domain.cron import Cron
 from timer_db.domain.directory import Directory
 from timer_db.domain.owner import BY_DEFAULT
@@ -138,6 +138,8 @@ def _moment_us(field: str, asked: dict[str, Any], zone_name: str, faults: list[F
 def _timer_faults(timer: Any) -> Iterator[FieldError]:
     yield from target_faults(timer)
     yield from content_faults(timer)
+    if retry := timer.get("retry"):
+        yield from policy_faults(policy_of(retry), "retry")
     try:
         timer_of(timer, UUID(int=0), 0, 0, BY_DEFAULT)
     except ValueError:

@@ -21,7 +21,7 @@ from timer_api.timers.schemas import (
     TimerAsked,
 )
 from timer_api.timers.target import header_faults
-from timer_db.domain.asked_timer import policy_of, timer_of
+from timer_db.domain.asked_timer import timer_of
 from timer_db.domain.backoff import RetryPolicy
 from timer_db.domain.collection import NO_DEFAULTS, Defaults
 from timer_db.domain.owner import BY_DEFAULT, Owner
@@ -68,13 +68,17 @@ def build(
     """The timer that was asked for at `now_us`, as it stands once it is stored. What it leaves out its route
     decides, if it has one, or the `defaults` of its collection.
 
-    Raises a 422 for a due time or a body that cannot be.
+    Raises a 422 for a due time, a body or a retry policy that cannot be.
     """
     due_at_us, as_given = due_of(asked, now_us)
     try:
-        return timer_of(asked, timer_id, due_at_us, now_us, owner, defaults, as_given)
+        timer = timer_of(asked, timer_id, due_at_us, now_us, owner, defaults, as_given)
     except ValueError:
         raise invalid([NO_BASE64]) from None
+    # What of a policy is left out is known only now.
+    if "retry" in asked and timer.retry is not None and (faults := [*policy_faults(timer.retry, "retry")]):
+        raise invalid(faults)
+    return timer
 
 
 def target_faults(asked: CallAsked) -> Iterator[FieldError]:
@@ -104,8 +108,6 @@ def content_faults(asked: CallAsked | ChangeAsked) -> Iterator[FieldError]:
         yield FieldError("body_base64", "it cannot stand beside body")
     if headers := asked.get("headers"):
         yield from header_faults(headers)
-    if retry := asked.get("retry"):
-        yield from policy_faults(policy_of(retry), "retry")
 
 
 def due_of(asked: DueAsked, now_us: int) -> tuple[int, str]:

@@ -10,10 +10,12 @@ import yaml
 
 from timer_client.client import Client
 from timer_client.ctl.config import Target
-from timer_client.ctl.documents import read_one
+from timer_client.ctl.documents import check, read_one, value_of
 from timer_client.ctl.faults import Fault
 from timer_client.ctl.output import Form
 
+_ARGUMENTS = frozenset({"idempotency_key", "timer_id", "count", "self"})
+"""What calls of the client take besides fields."""
 Output = Annotated[Form, typer.Option("--output", "-o", help="How to show it.")]
 File = Annotated[
     str | None, typer.Option("--file", "-f", help="A YAML or JSON file with the fields; - is standard input.")
@@ -46,10 +48,13 @@ def fields_of(file: str | None, assignments: list[str] | None, **flags: Any) -> 
         if not mark or not name:
             raise Fault(f"--set {assignment}: it must read FIELD=VALUE, such as priority=7")
         try:
-            value = yaml.safe_load(text)
+            value = value_of(text)
         except yaml.YAMLError as error:
             raise Fault(f"--set {name}: the value is no YAML: {str(error).splitlines()[0]}") from None
         _place(fields, name.split("."), value)
+    check(fields, "--set")
+    if not_a_field := fields.keys() & _ARGUMENTS:
+        raise Fault(f"there is no field {min(not_a_field)}")
     return fields
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,13 +14,20 @@ import yaml
 
 from timer_client.ctl.faults import Fault
 
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]
-    """Times stay text: the service reads them, and says what is wrong with them."""
+    """Times stay text: the service reads them, and says what is wrong with them. So does `1:30`, which YAML 1.1
+    takes for 90."""
 
 
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    first: [
+        (tag, re.compile(rf"(?!.*:)(?:{pattern.pattern})", re.VERBOSE) if tag in _NUMBERS else pattern)
+        for tag, pattern in resolvers
+        if tag != "tag:yaml.org,2002:timestamp"
+    ]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 
@@ -46,6 +55,23 @@ def read(source: str) -> Iterator[Document]:
     return iter(found)
 
 
+def value_of(text: str) -> Any:
+    """The value behind a `--set FIELD=`; what begins as an alias or a tag does is text: `*/5 * * * *`.
+
+    yaml.YAMLError says what is wrong with it.
+    """
+    return text if text.startswith(tuple("*&!%@`")) else yaml.load(text, _Loader)
+
+
+def check(fields: dict[str, Any], where: str) -> None:
+    """Raises Fault for what JSON does not have."""
+    for name, value in fields.items():
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise Fault(f"{where}: {name}: it is no JSON: {error}") from None
+
+
 def read_one(source: str) -> dict[str, Any]:
     """The one document of a file."""
     first, *others = read(source)
@@ -70,6 +96,7 @@ def _documents(text: str, name: str) -> Iterator[Document]:
                     continue
                 if not isinstance(fields, dict) or not all(isinstance(key, str) for key in fields):
                     raise Fault(f"{where}: it must be a mapping of fields, such as url: https://example.com/hook")
+                check(fields, where)
                 yield Document(where, fields)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark

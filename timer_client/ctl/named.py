@@ -153,7 +153,7 @@ def delete_secret(context: typer.Context, name: Name) -> None:
 def next_runs(
     context: typer.Context,
     name: Annotated[str | None, typer.Argument(help="Its name; none to preview --file or --set.")] = None,
-    count: Annotated[int, typer.Option(min=1, max=1000)] = 10,
+    count: Annotated[int, typer.Option(min=1, max=100)] = 10,
     file: File = None,
     assignments: Fields = None,
     output: Output = Form.table,

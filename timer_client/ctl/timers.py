@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Callable, Iterator
-from typing import Annotated, Any
+from itertools import islice
+from typing import Annotated, Any, get_type_hints
 
 import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from timer_client.answers import Attempt, Bulk, Status, Timer
+from timer_client.asked import NamedTimer
 from timer_client.ctl import documents, watching
 from timer_client.ctl.common import Fields, File, Output, Selector, body_of, client_of, fields_of, pairs
 from timer_client.ctl.faults import Exit, Fault, in_words
@@ -41,6 +44,8 @@ _ATTEMPT_COLUMNS = Columns[Attempt](
     controller=lambda a: a.controller,
     reason=lambda a: a.reason,
 )
+_SHOWN_ONLY = {each.name for each in dataclasses.fields(Timer)} - get_type_hints(NamedTimer).keys()
+"""What is shown of a timer, and cannot be asked for where its name is known."""
 Ids = Annotated[list[str] | None, typer.Argument(help="Ids of timers.")]
 StatusOption = Annotated[Status | None, typer.Option("--status", help="Only those in this state.")]
 Collection = Annotated[str | None, typer.Option("--collection", help="Only those of this collection.")]
@@ -48,6 +53,8 @@ Route = Annotated[str | None, typer.Option("--route", help="Only those of this r
 Schedule = Annotated[str | None, typer.Option("--schedule", help="Only runs of this schedule.")]
 InCollection = Annotated[str, typer.Option("--collection", help="The collection of the name.")]
 ByName = Annotated[str | None, typer.Option("--name", help="The one with this name, in --collection.")]
+DueAfter = Annotated[str | None, typer.Option(help="Only those that are due then or later: RFC 3339.")]
+DueBefore = Annotated[str | None, typer.Option(help="Only those that are due before then: RFC 3339.")]
 DueIn = Annotated[str | None, typer.Option("--due-in", help="How long from now: 90, 1h30m, PT1H30M.")]
 DueAt = Annotated[
     str | None, typer.Option("--due-at", help="When: 2030-01-31T18:00:00Z, or local with --timezone.")
@@ -153,8 +160,8 @@ def put(
 ) -> None:
     """Make a timer, or put it in the place of the one with its name: what is left out is as by default."""
     fields = fields_of(file, assignments)
-    for said_apart in ("name", "collection"):
-        fields.pop(said_apart, None)
+    # What `get -o yaml` shows can be given back.
+    fields = {field: value for field, value in fields.items() if field not in _SHOWN_ONLY and value is not None}
     with client_of(context) as client:
         show_one(client.timers.put(name, collection=collection, **fields), output)
 
@@ -186,8 +193,8 @@ def list_timers(
     route: Route = None,
     schedule: Schedule = None,
     name: Annotated[str | None, typer.Option(help="The one with this name.")] = None,
-    due_after: Annotated[str | None, typer.Option(help="RFC 3339.")] = None,
-    due_before: Annotated[str | None, typer.Option(help="RFC 3339.")] = None,
+    due_after: DueAfter = None,
+    due_before: DueBefore = None,
     limit: Annotated[int, typer.Option(min=1, help="Not more than so many.")] = 500,
     output: Output = Form.table,
 ) -> None:
@@ -197,7 +204,9 @@ def list_timers(
             selector=selector, status=status, collection=collection, route=route, schedule=schedule, name=name,
             due_after=due_after, due_before=due_before, page_size=min(limit, 1000),
         )  # fmt: skip
-        show_list((t for t, _ in zip(found, range(limit), strict=False)), _COLUMNS, output, "no timers")
+        show_list(islice(found, limit), _COLUMNS, output, "no timers")
+        if next(found, None) is not None:
+            sys.stderr.write(f"timerctl: more than {limit:,} are there; --limit shows more\n")
 
 
 @app.command()
@@ -252,6 +261,8 @@ def cancel(
     collection: Collection = None,
     route: Route = None,
     schedule: Schedule = None,
+    due_after: DueAfter = None,
+    due_before: DueBefore = None,
     output: Output = Form.table,
 ) -> None:
     """Cancel timers, by their ids, by --name, or by what they have in common."""
@@ -262,7 +273,7 @@ def cancel(
             cancelled = client.timers.cancel_named(name, collection=collection or DEFAULT)
             show_list([cancelled], _COLUMNS, output, "")
         return
-    which = _which(ids, selector, status, collection, route, schedule)
+    which = _which(ids, selector, status, collection, route, schedule, due_after, due_before)
     with client_of(context) as client:
         if ids and len(ids) == 1:
             show_list([client.timers.cancel(ids[0])], _COLUMNS, output, "")
@@ -279,10 +290,12 @@ def replay(
     collection: Collection = None,
     route: Route = None,
     schedule: Schedule = None,
+    due_after: DueAfter = None,
+    due_before: DueBefore = None,
     output: Output = Form.table,
 ) -> None:
     """Call timers again that failed, are unknown or were delivered."""
-    which = _which(ids, selector, status, collection, route, schedule)
+    which = _which(ids, selector, status, collection, route, schedule, due_after, due_before)
     with client_of(context) as client:
         if ids and len(ids) == 1:
             show_list([client.timers.replay(ids[0])], _COLUMNS, output, "")
@@ -303,10 +316,12 @@ def reschedule(
     collection: Collection = None,
     route: Route = None,
     schedule: Schedule = None,
+    due_after: DueAfter = None,
+    due_before: DueBefore = None,
     output: Output = Form.table,
 ) -> None:
     """Move timers that wait to another time."""
-    which = _which(ids, selector, status, collection, route, schedule)
+    which = _which(ids, selector, status, collection, route, schedule, due_after, due_before)
     when = {"delay": due_in, "due_at": due_at, "timezone": timezone, "shift": shift}
     which |= {name: value for name, value in when.items() if value is not None}
     with client_of(context) as client:
@@ -314,7 +329,7 @@ def reschedule(
 
 
 def _which(ids: list[str] | None, *filters: str | None) -> dict[str, Any]:
-    names = ("selector", "status", "collection", "route", "schedule")
+    names = ("selector", "status", "collection", "route", "schedule", "due_after", "due_before")
     given = {name: value for name, value in zip(names, filters, strict=True) if value is not None}
     if ids and given:
         raise Fault("either ids or filters say which timers, not both")

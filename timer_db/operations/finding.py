@@ -232,11 +232,12 @@ async def _in_state(
 async def _by_id(connection: Connection, wanted: Filter, behind: bytes, size: int) -> _Step:
     """Timers that wait or are in hand, newest first. When too many wait, all timers are gone through."""
     look = _waiting_between if wanted.has_due_bounds else _waiting
-    waiting = (await look(connection, wanted, b"", RANGE_MAX)).places
-    if len(waiting) == RANGE_MAX:
+    waiting = await look(connection, wanted, b"", RANGE_MAX)
+    # There may be more priorities than one look goes through, too.
+    if waiting.last is not None:
         step = await _in_state(connection, replace(wanted, states=None), None, behind, min(size, LIST_MAX))
         return replace(step, places=await _fitting(connection, step.places, Filter(states=wanted.states)))
-    ids = {place[-_ID_BYTES:] for place in waiting}
+    ids = {place[-_ID_BYTES:] for place in waiting.places}
     found = sorted([timer_id for timer_id in ids if not behind or timer_id < behind], reverse=True)
     in_hand = await _in_hand(connection, behind)
     step = _page_of(sorted({*found, *in_hand}, reverse=True), size)
