@@ -126,6 +126,19 @@ async def test_it_tells_what_happened(system: System) -> None:
         assert _value(each["process_resident_memory_bytes"]) > 10_000_000
 
 
+async def test_what_never_happened_is_told_as_zero(system: System) -> None:
+    """To Prometheus, what begins at 1 has not grown."""
+    ends = (await _told(system))["controller"]["timer_ends"]
+    told = {
+        (sample.labels["collection"], sample.labels["state"]): sample.value
+        for sample in ends.samples
+        if sample.name == "timer_ends_total" and sample.labels["route"] == ""
+    }
+    for collection in ("default", "shop"):
+        assert told[collection, "unknown"] == 0
+    assert {state for collection, state in told if collection == "shop"} == {"delivered", "failed", "unknown"}
+
+
 async def test_both_formats_say_the_same(system: System) -> None:
     for url in (system.apis[0].url, _controller(system).url):
         plain = {family.name for family in read_text(await _scrape(url))}

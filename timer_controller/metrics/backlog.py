@@ -10,7 +10,9 @@ from timer_db.shards import Shard
 
 LOOK_SECONDS = 5.0
 _PAUSES = 50
-"""A look takes a fiftieth of the time at most, however slow the server is."""
+_PAUSE_SECONDS_MAX = 30.0
+"""A look takes a fiftieth of the time at most, unless the server is so slow that nothing would be known then."""
+_KEPT_SECONDS = 60.0
 
 
 class BacklogWatch:
@@ -25,11 +27,11 @@ class BacklogWatch:
     @property
     def seen(self) -> Glance | None:
         """What was seen, at most a minute ago."""
-        return self._seen if self._monotonic() - self._seen_at < 60 else None
+        return self._seen if self._monotonic() - self._seen_at < _KEPT_SECONDS else None
 
     async def run_once(self) -> float:
         """One look; gives the seconds until the next."""
         began = self._monotonic()
         self._seen = await look_at_backlog(self._shard)
         self._seen_at = self._monotonic()
-        return max(LOOK_SECONDS, _PAUSES * (self._seen_at - began))
+        return min(_PAUSE_SECONDS_MAX, max(LOOK_SECONDS, _PAUSES * (self._seen_at - began)))

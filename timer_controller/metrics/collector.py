@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from timer_controller.metrics.tally import OTHERS, Group, Tally
+from timer_controller.metrics.tally import GROUPS_MAX, OTHERS, Group, Tally
 from timer_db.domain.directory import Directory
 from timer_db.domain.owner import Owner
+from timer_db.domain.states import Outcome, TimerState
 from timer_db.metrics import gauge, histogram
 from timer_db.operations.overview import Glance
+
+_ENDS = (TimerState.delivered, TimerState.failed, TimerState.unknown)
 
 
 class Working(Protocol):
@@ -49,8 +53,10 @@ class ControllerCollector(Collector):
         tally, sessions = self._tally, self._sessions()
         yield histogram("timer_lateness_seconds", "From the time of a call to its first byte.", tally.lateness)
         yield histogram("timer_attempt_seconds", "From the start of a call to its outcome.", tally.latency)
-        yield self._by_group("timer_attempts", "Calls by their outcome.", "outcome", tally.attempts)
-        yield self._by_group("timer_ends", "Timers that ended, by the state they ended in.", "state", tally.ends)
+        yield self._by_group("timer_attempts", "Calls by their outcome.", "outcome", Outcome, tally.attempts)
+        yield self._by_group(
+            "timer_ends", "Timers that ended, by the state they ended in.", "state", _ENDS, tally.ends
+        )
         yield histogram("timer_claim_timers", "Timers claimed in one transaction.", tally.claimed)
         yield histogram("timer_finish_timers", "Outcomes written in one transaction.", tally.written)
         rescued = CounterMetricFamily(
@@ -71,12 +77,19 @@ class ControllerCollector(Collector):
             yield from _of_databases(known)
 
     def _by_group(
-        self, name: str, text: str, kind: str, counted: Mapping[tuple[Group, Any], int]
+        self, name: str, text: str, kind: str, kinds: Iterable[Any], counted: Counter[Any]
     ) -> CounterMetricFamily:
         family = CounterMetricFamily(name, text, labels=["collection", "route", kind])
-        for (group, what), number in sorted(counted.items(), key=str):
-            family.add_metric([*self._names_of(group), str(what.value)], number)
+        # With zeros, since what begins at 1 has not grown to Prometheus.
+        groups = {*self._collections(), *(group for group, _ in counted)}
+        for group in sorted(groups):
+            for what in kinds:
+                family.add_metric([*self._names_of(group), what.value], counted[group, what])
         return family
+
+    def _collections(self) -> list[Group]:
+        directory = self._directory()
+        return [] if directory is None else [(number, 0) for number in sorted(directory.collections)[:GROUPS_MAX]]
 
     def _names_of(self, group: Group) -> tuple[str, str]:
         if group == OTHERS:

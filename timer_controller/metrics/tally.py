@@ -43,16 +43,20 @@ class Tally:
         # A retry is late by its own time, not by that of the first call.
         self.lateness.add_all([f.started_at_us - int.from_bytes(f.entry.due_key[:8], "big") for f in sent])
         self.latency.add_all([f.latency_us for f in sent if f.latency_us is not None])
+        self._count(finished)
+
+    def note_rescued(self, rescued: Rescued) -> None:
+        """A batch that was taken over. How late its calls were, nobody knows."""
+        self.rescued_unsent += rescued.unsent
+        self.rescued_unknown += rescued.unknown
+        self._count(rescued.outcomes)
+
+    def _count(self, finished: Sequence[Finished]) -> None:
         for (owner, outcome, state), number in Counter(map(_KIND, finished)).items():
             group = self._group_of(owner)
             self.attempts[group, outcome] += number
             if state is not TimerState.scheduled:
                 self.ends[group, state] += number
-
-    def note_rescued(self, rescued: Rescued) -> None:
-        """A batch that was taken over."""
-        self.rescued_unsent += rescued.unsent
-        self.rescued_unknown += rescued.unknown
 
     def _group_of(self, owner: Owner) -> Group:
         group = owner[:2]

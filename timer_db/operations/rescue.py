@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -25,6 +25,8 @@ class Rescued:
     controller_id: int
     unsent: int
     unknown: int
+    outcomes: Sequence[Finished] = field(default=(), compare=False, repr=False)
+    """What was written down of those that may have been called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ async def rescue_batch(engine: AsyncEngine, gone: Gone) -> Rescued | None:
         lost = [_as_unknown(claim, gone, now_us) for claim in loaded]
         await write_attempts(connection, gone.controller_id, lost)
         await connection.write(claims.drop(gone.controller_id, [number]), count=1)
-        return Rescued(gone.controller_id, len(unsent), len(lost))
+        return Rescued(gone.controller_id, len(unsent), len(lost), lost)
 
     return await transactions.run(engine, work)
 
