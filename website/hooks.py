@@ -39,7 +39,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Turn links to what is elsewhere on the site to its place there."""
     if page.file.abs_src_path is None:
         return markdown
-    return _moved(markdown, Path(page.file.abs_src_path).parent)
+    return _moved(markdown, (ROOT / "docs" / page.file.src_uri).parent)
 
 
 def _moved(text: str, folder: Path) -> str:

@@ -14,7 +14,7 @@ from tests.profiles import examples, is_long
 from tests.system import Api, System
 from timer_api.errors import MEDIA_TYPE
 
-REQUESTS = examples(8_000)
+REQUESTS = examples(4_000)
 WARM_UP = 2_000
 AT_ONCE = 400
 GROWTH_BYTES_MAX = 24 * 1024 * 1024

@@ -185,7 +185,7 @@ async def test_no_mutation_is_a_delivery_that_was_none(exchanges: Iterator[Excha
     bases = [*WHOLE.values(), *UNTIL_CLOSE.values()]
     met: Counter[Outcome] = Counter()
     again = 0
-    for _ in range(examples(60_000)):
+    for _ in range(examples(30_000)):
         data = dice.choice([mutated(dice, dice.choice(bases)), dice.choice(bases) + dice.randbytes(9)])
         how, is_head = dice.choice(ENDS), dice.random() < 0.1
         exchange = next(exchanges)
@@ -271,7 +271,7 @@ async def test_hostile_receivers_over_sockets() -> None:
                 case _:
                     pass
 
-    timeout_seconds, calls = 0.5, examples(1500)
+    timeout_seconds, calls = 0.5, examples(800)
     sender = Http1Sender(guard=LOOPBACK, max_connections_per_destination=100)
     faults: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
