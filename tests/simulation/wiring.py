@@ -9,7 +9,9 @@ from unittest import mock
 
 from tests.simulation import model
 from tests.simulation.server import Wire
-from timer_controller import claimer, finisher, heartbeat, reclaimer, rescuer, retention, session
+from timer_controller import claimer, finisher, heartbeat, reclaimer, rescuer, retention, service, session
+from timer_controller.metrics import backlog
+from timer_controller.metrics.backlog import BacklogWatch
 from timer_controller.session import Session
 from timer_db.clock import DatabaseClock
 from timer_db.domain.claim import Claim, Finished, Returned
@@ -17,15 +19,16 @@ from timer_db.domain.queue_entry import QueueEntry
 from timer_db.operations.claim import Taken
 from timer_db.operations.finish import Written
 from timer_db.operations.membership import Beat
+from timer_db.operations.overview import Glance
 from timer_db.operations.rescue import Gone, Rescued
 from timer_db.shards import Shard
 
 _join = session.join
 
 
-async def join(shard: Shard, *how: Any) -> Session:
+async def join(shard: Shard, *how: Any, **more: Any) -> Session:
     """The real one, with the machine's own clock."""
-    return await _join(shard, *how, monotonic=shard.engine.monotonic)  # type: ignore[attr-defined]
+    return await _join(shard, *how, **more, monotonic=shard.engine.monotonic)  # type: ignore[attr-defined]
 
 
 async def first_entries(wire: Wire, behind: Mapping[int, bytes]) -> dict[int, bytes | None]:
@@ -181,6 +184,20 @@ async def keep_partitions(wire: Wire) -> list[str]:
     return []
 
 
+async def forget_keys(wire: Wire) -> bool:
+    return False
+
+
+def backlog_watch(shard: Shard) -> BacklogWatch:
+    """The real one, with the machine's own clock."""
+    return BacklogWatch(shard, shard.engine.monotonic)  # type: ignore[attr-defined]
+
+
+async def look_at_backlog(shard: Any) -> Glance:
+    """Nobody asks a controller of the model for its numbers: it looks all the same."""
+    return Glance(await shard.engine.run("look at the backlog", lambda _, now_us: now_us), 0)
+
+
 def _ids(entries: Any) -> list[bytes]:
     return [entry.timer_id for entry in entries]
 
@@ -210,6 +227,9 @@ _PLACES: Sequence[tuple[object, str, object]] = (
     (rescuer, "find_gone", find_gone),
     (rescuer, "rescue_batch", rescue_batch),
     (retention.partitions, "keep", keep_partitions),
+    (retention, "forget_keys", forget_keys),
+    (service, "BacklogWatch", backlog_watch),
+    (backlog, "look_at_backlog", look_at_backlog),
 )
 
 
