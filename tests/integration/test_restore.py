@@ -143,8 +143,8 @@ async def test_a_dump_and_the_log_lose_nothing_and_repeat_only_what_was_in_hand(
     assert set(system.receiver.by_id) == set(ids)
     repeats = [call for calls in system.receiver.by_id.values() for call in calls[1:]]
     assert all(call.headers["timer-possible-duplicate"] == "true" for call in repeats)
-    # In hand at its death: what was due within a poll of 0.1 s and 0.25 s beyond, at 86 a second; and of the hundred
-    # that were due at once as many as a busy machine had not written down yet.
+    # In hand at its death: what was due within a poll of 0.1 s and 0.25 s beyond, at 86 a second; and of the
+    # hundred that were due at once as many as a busy machine had not written down yet.
     assert len(repeats) < 200
 
 
