@@ -56,7 +56,7 @@ async def handle(service: Service, caller: Caller, scope: Scope, receive: Receiv
         except LineFull:
             raise Problem(Kind.busy, "too many creates are waiting; try again soon") from None
     directory = await service.directory.covering([made.timer.owner])
-    # With a key, the answer to a repeat is the same to the last character.
+    # With a key, a repeat is answered as the first time, unless defaults of its collection have changed.
     body = shown(made, service.clock.latest_us() if held is None else now_us, directory).encode()
     answer_headers = [
         (b"content-type", b"application/json"),

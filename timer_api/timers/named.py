@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import orjson
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
@@ -105,7 +106,7 @@ async def put_timer(request: Request, collection: InCollection, name: Named) -> 
     owner = owner_of(asked, caller, directory)
     defaults = directory.collections[owner.collection_id].settings.defaults
     timer = build(asked, choose_id(service.shards, now_us, collection, wanted), now_us, owner, defaults)
-    size_bytes = int(request.headers.get("content-length", 0))
+    size_bytes = len(orjson.dumps(raw))
     for _ in range(_TRIES_MAX):
         put, is_new = await _put(service, collection, timer, size_bytes)
         if put is not None:
