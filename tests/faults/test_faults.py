@@ -1,4 +1,4 @@
-"""Every fault once, with few timers and a short lease; `make faults` plays them at length."""
+"""Every fault once, with few timers and a short lease; `make faults` plays them at length on both engines."""
 
 from __future__ import annotations
 

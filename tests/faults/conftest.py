@@ -1,0 +1,27 @@
+"""Faults take long, one after the other: each is played on one engine by the suite, and on both by `make faults`."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.faults.catalogue import FAULTS
+from timer_db.embedded import EngineKind
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The first on one, the second on the other, and so on; `--engine mariadb` plays every one on that."""
+    if config.getoption("--engine") != "all":
+        return
+    kinds = list(EngineKind)
+    engine_of = {fault.name: kinds[number % len(kinds)] for number, fault in enumerate(FAULTS)}
+    left_out = [item for item in items if _is_elsewhere(item, engine_of)]
+    config.hook.pytest_deselected(items=left_out)
+    spared = set(left_out)
+    items[:] = [item for item in items if item not in spared]
+
+
+def _is_elsewhere(item: pytest.Item, engine_of: dict[str, EngineKind]) -> bool:
+    callspec = getattr(item, "callspec", None)
+    if callspec is None or "fault" not in callspec.params or "engine_kind" not in callspec.params:
+        return False
+    return engine_of[callspec.params["fault"].name] is not callspec.params["engine_kind"]
