@@ -1,4 +1,4 @@
-"""Faults take long, one after the other: each is played on one engine by the suite, and on both by `make faults`."""
+"""Faults take long, one after the other: the suite plays each on one engine, and `make faults` on both."""
 
 from __future__ import annotations
 
