@@ -1,4 +1,4 @@
-"""Looks after the log of attempts, and deletes what is older than the retention, and idempotency keys of old."""
+"""Looks after the log of attempts, and deletes what is older than the retention, and keys of a day ago."""
 
 from __future__ import annotations
 

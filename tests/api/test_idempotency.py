@@ -113,29 +113,26 @@ async def test_what_was_refused_is_looked_at_anew(client: httpx.AsyncClient) -> 
     assert (await send(client, "/timers", document, key)).content == made.content
 
 
-async def test_many_at_once_make_one_timer(
-    client: httpx.AsyncClient, database_url: str, count_timers: CountTimers
+@pytest.mark.parametrize(
+    ("path", "document", "made", "times"), [("/timers", CREATE, 1, 40), ("/timers/batch", BATCH, 1200, 4)]
+)
+async def test_many_at_once_make_each_timer_once(
+    client: httpx.AsyncClient,
+    database_url: str,
+    count_timers: CountTimers,
+    path: str,
+    document: object,
+    made: int,
+    times: int,
 ) -> None:
-    """By two processes as well."""
+    """To two applications, which know each other by the database alone."""
     key, before = new_key(), await count_timers()
     async with ready(ApiSettings(db_url=database_url)) as (_, other):
-        asked = [send(each, "/timers", CREATE, key) for each in (client, other) * 20]
+        asked = [send(each, path, document, key) for each in (client, other) * (times // 2)]
         answers = await asyncio.gather(*asked)
     assert {answer.status_code for answer in answers} == {201}
     assert len({answer.content for answer in answers}) == 1
-    assert await count_timers() == before + 1
-
-
-async def test_batches_at_once_make_each_timer_once(
-    client: httpx.AsyncClient, database_url: str, count_timers: CountTimers
-) -> None:
-    key, before = new_key(), await count_timers()
-    async with ready(ApiSettings(db_url=database_url)) as (_, other):
-        asked = [send(each, "/timers/batch", BATCH, key) for each in (client, other) * 2]
-        answers = await asyncio.gather(*asked)
-    assert {answer.status_code for answer in answers} == {201}
-    assert len({answer.content for answer in answers}) == 1
-    assert await count_timers() == before + 1200
+    assert await count_timers() == before + made
 
 
 async def test_after_a_day_a_key_is_free(

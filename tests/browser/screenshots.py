@@ -29,7 +29,6 @@ class Picture(NamedTuple):
 
     name: str
     path: str
-    dark: bool = False
     phone: bool = False
 
 
@@ -75,7 +74,6 @@ async def _take(system: System) -> None:
         for picture in PICTURES:
             context = await browser.new_context(
                 viewport=PHONE if picture.phone else DESKTOP,  # type: ignore[arg-type]
-                color_scheme="dark" if picture.dark else "light",
                 device_scale_factor=1.25,
             )
             visitor = Visitor(await context.new_page(), api.url)

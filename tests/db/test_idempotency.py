@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
-
-import pytest_asyncio
 
 from tests.db.desk import NOON_US, Desk
 from timer_db.domain.errors import KeyReused
 from timer_db.domain.idempotency import KEPT_SECONDS, KeyAsked, KeyHeld
 from timer_db.domain.ids import shard_of
 from timer_db.encryption import Keyring, parse_keys
-from timer_db.engine import Pool, open_shards
+from timer_db.engine import open_shards
 from timer_db.operations.idempotency import choose_ids, forget_keys, hold_keys
 from timer_db.shards import Shards
 from timer_db.statements.literals import LIST_MAX, NOW_US
@@ -51,14 +48,6 @@ async def test_many_that_want_the_same_at_once_agree(desk: Desk) -> None:
     assert len(first) == 100
     for some in held:
         assert {each.key_sha256: each.first_us for each in some if isinstance(each, KeyHeld)} == first
-
-
-@pytest_asyncio.fixture
-async def two_shards(database_url: str, shards: Shards) -> AsyncIterator[Shards]:
-    """Two of them; both happen to be the same server."""
-    opened = open_shards([database_url, database_url], Pool(size=2))
-    yield opened
-    await opened.close()
 
 
 async def test_ids_follow_from_the_key_and_its_moment(two_shards: Shards) -> None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 from dataclasses import fields
 from typing import Any
 from uuid import UUID
 
 import pytest
-import pytest_asyncio
 from pymysql.err import IntegrityError, MySQLError
 
 from tests.db import wire
@@ -20,7 +18,7 @@ from timer_db.domain.ids import new_id, shard_of
 from timer_db.domain.queue_entry import entry_of
 from timer_db.domain.states import OnUnknown, TimerState
 from timer_db.domain.timer import NewTimer, Timer
-from timer_db.engine import Pool, open_shards
+from timer_db.engine import open_shards
 from timer_db.operations.cancel import cancel
 from timer_db.operations.rows import timer_of
 from timer_db.operations.schedule import Scheduled, choose_id, choose_ids, schedule
@@ -123,14 +121,6 @@ async def test_a_repeat_does_not_queue_what_has_moved_on(desk: Desk, fate: str) 
 
     assert _timer(result).id == asked.id
     assert (await desk.queued(), await desk.in_hand(), await desk.timer(asked.id)) == before
-
-
-@pytest_asyncio.fixture
-async def two_shards(database_url: str, shards: Shards) -> AsyncIterator[Shards]:
-    """Two of them; both happen to be the same server."""
-    opened = open_shards([database_url, database_url], Pool(size=2))
-    yield opened
-    await opened.close()
 
 
 async def test_an_id_chooses_its_shard(two_shards: Shards) -> None:
