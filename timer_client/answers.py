@@ -161,7 +161,8 @@ class RouteSecret(Shown):
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule(Shown):
-    """A rule by which timers are made. Exactly one of `cron` and `every` is there."""
+    """A rule by which timers are made. Exactly one of `cron` and `every` is there. `counts` has the number of
+    runs by status."""
 
     name: str
     paused: bool
@@ -178,6 +179,7 @@ class Schedule(Shown):
     next_run_at: datetime | None = None
     last_run_at: datetime | None = None
     last_timer_id: str | None = None
+    counts: Mapping[Status, int]
     created_at: datetime
     unreadable: str | None = None
     """Why `timer` cannot be decrypted; None when all is well."""

@@ -83,7 +83,7 @@ def ctl(system: System, tmp_path: Path) -> Run:
     async def run(*arguments: str, given: str = "", **more: str) -> Ran:
         process = await asyncio.create_subprocess_exec(
             TIMERCTL, *arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env=environment(tmp_path, TIMER_URL=system.apis[0].url, **more),
+            env=environment(tmp_path, **{"TIMER_URL": system.apis[0].url, **more}),
         )  # fmt: skip
         out, err = await asyncio.wait_for(process.communicate(given.encode()), 60)
         assert process.returncode is not None

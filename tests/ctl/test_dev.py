@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
@@ -12,6 +13,7 @@ from typing import IO
 import pytest
 
 from tests.system import free_port
+from timer_client.ctl.devserver import CALLED_SECONDS
 
 from .conftest import TIMERCTL, Ran, environment
 
@@ -39,7 +41,10 @@ def port() -> int:
 @pytest.fixture
 def dev(home: dict[str, str], port: int) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [TIMERCTL, "dev", "--port", str(port), "--receiver-port", "0"], env=home, stdout=subprocess.PIPE, text=True
+        [TIMERCTL, "dev", "--port", str(port), "--receiver-port", "0", "--headers"],
+        env=home,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     yield process
     if process.poll() is None:
@@ -72,8 +77,23 @@ def test_two_years_in_a_moment(dev: subprocess.Popen[str], home: dict[str, str],
     assert f"POST /hook/{timer['id']} attempt 1" in arrived
     shown = json.loads(run("timer", "get", timer["id"], "-o", "json").out)
     assert (shown["status"], shown["attempts"]) == ("delivered", 1)
+    headers = _until(dev.stdout, "Timer-Attempt")
+    assert any(f"webhook-id: {timer['id']}" in line for line in headers)
     soon = json.loads(run("timer", "create", "--set", "delay=1h", "--set", f"url={receiver}", "-o", "json").out)
     assert soon[0]["due_at"] > shown["due_at"]
+    assert run("collection", "put", "paused").code == 0
+    assert run("collection", "pause", "paused").code == 0
+    fields = ("--set", "delay=2h", "--set", f"url={receiver.replace('/hook', '')}/status/503/hook")
+    once = ("--set", "retry={max_attempts: 1}")
+    [held] = json.loads(run("timer", "create", *fields, "--set", "collection=paused", "-o", "json").out)
+    [failing] = json.loads(run("timer", "create", *fields, *once, "-o", "json").out)
+    began = time.monotonic()
+    moved = run("dev", "advance", "2h")
+    assert moved.code == 0, moved.err
+    assert time.monotonic() - began < CALLED_SECONDS
+    assert f"{held['id']} waits: its collection or its route is paused" in moved.out
+    [attempt] = json.loads(run("timer", "attempts", failing["id"], "-o", "json").out)
+    assert attempt["http_status"] == 503
     dev.send_signal(signal.SIGINT)
     assert dev.wait(60) == 0
 

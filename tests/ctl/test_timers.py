@@ -74,6 +74,44 @@ async def test_a_timer_by_its_name(ctl: Run) -> None:
     assert (await ctl("timer", "get")).code == 2
 
 
+async def test_a_name_stands_for_an_id(ctl: Run, system: System) -> None:
+    name, collection = f"named {uuid4()}", f"c-{uuid4().hex[:12]}"
+    assert (await ctl("collection", "put", collection)).code == 0
+    which = ("--name", name, "--collection", collection)
+    fields = ("--set", "delay=1h", "--set", f"url={system.receiver.url}", "-o", "json")
+    made = json.loads((await ctl("timer", "put", name, "--collection", collection, *fields)).out)
+    changed = await ctl("timer", "update", *which, "--set", "priority=7", "-o", "json")
+    assert (json.loads(changed.out)["id"], json.loads(changed.out)["priority"]) == (made["id"], 7)
+    assert (await ctl("timer", "fire", *which)).code == 0
+    watched = await ctl("timer", "watch", *which)
+    assert (watched.code, made["id"] in watched.out) == (0, True)
+    replayed = await ctl("timer", "replay", *which)
+    assert (replayed.code, made["id"] in replayed.out) == (0, True), replayed.err
+    assert (await ctl("watch", *which)).code == 0
+    assert [a["number"] for a in json.loads((await ctl("timer", "attempts", *which, "-o", "json")).out)] == [1, 2]
+    assert (await ctl("timer", "fire", made["id"], "--name", name)).code == 2
+    assert (await ctl("timer", "replay", *which, "--status", "failed")).code == 2
+    assert (await ctl("timer", "attempts", "--name", f"{name} other", "--collection", collection)).code == 3
+
+
+async def test_a_body_that_is_no_json_is_sent_as_it_is(ctl: Run, system: System) -> None:
+    for text, sent in (("plain text, not JSON", b"plain text, not JSON"), ('{"a": 1}', b'{"a":1}')):
+        generated = await ctl(
+            "timer", "generate", "--set", "delay=0", f"--hook-url={system.receiver.url}", f"--hook-body={text}"
+        )
+        assert generated.code == 0, generated.err
+        [made] = json.loads((await ctl("timer", "create", "-f", "-", "-o", "json", given=generated.out)).out)
+        assert (await ctl("watch", made["id"])).code == 0
+        [call] = system.receiver.by_id[made["id"]]
+        assert call.body == sent
+
+
+async def test_one_document_that_is_refused_is_named_by_its_line(ctl: Run) -> None:
+    done = await ctl("timer", "create", "-f", "-", given="\n# a comment\ndelay: 1h\nurl: nowhere\n")
+    assert (done.code, done.out) == (7, "")
+    assert done.err.startswith("timerctl: standard input: line 3: 422")
+
+
 async def test_the_same_file_with_the_same_key_makes_nothing_twice(ctl: Run) -> None:
     documents, key = "- {delay: 1h, url: https://example.com/a}\n" * 2, f"--idempotency-key={uuid4()}"
     first, again = [await ctl("timer", "create", "-f", "-", key, "-o", "json", given=documents) for _ in range(2)]
@@ -173,6 +211,9 @@ async def test_a_schedule_by_cron_from_the_command_line(ctl: Run) -> None:
     )
     assert put.code == 0, put.err
     assert json.loads(put.out)["cron"] == "*/5 * * * *"
+    local = ("--from", "2026-03-01T00:00:00", "--to", "2026-03-01T00:10:00")
+    backfilled = await ctl("schedule", "backfill", name, *local)
+    assert (backfilled.code, backfilled.out) == (0, "made 2 runs\n"), backfilled.err
     assert len((await ctl("schedule", "next", name, "--count", "100")).out.splitlines()) == 100
     assert (await ctl("schedule", "next", name, "--count", "101")).code == 2
     for verb in ("get", "pause", "resume", "delete"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Annotated, Any
 
@@ -69,12 +70,12 @@ def pairs(texts: list[str] | None, option: str, mark: str = "=") -> dict[str, st
     return found
 
 
-def body_of(text: str) -> Any:
-    """JSON as such, any other text as a JSON string."""
+def body_of(text: str) -> dict[str, Any]:
+    """The fields that send it: JSON as such, any other text byte by byte."""
     try:
-        return json.loads(text)
+        return {"body": json.loads(text)}
     except ValueError:
-        return text
+        return {"body_base64": base64.b64encode(text.encode()).decode()}
 
 
 def _place(fields: dict[str, Any], path: list[str], value: Any) -> None:

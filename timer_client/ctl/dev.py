@@ -34,6 +34,7 @@ def dev(
     data_dir: Annotated[
         Path | None, typer.Option(help="Keeps the data; without it they go with the program.")
     ] = None,
+    headers: Annotated[bool, typer.Option("--headers", help="Print the headers of what arrives too.")] = False,
 ) -> None:
     """Run the whole system here, with a receiver that prints what arrives and a clock that can be moved."""
     if context.invoked_subcommand is not None:
@@ -44,7 +45,7 @@ def dev(
         folder.mkdir(parents=True, exist_ok=True)
         clock = MovableClock(find_library(_cache()), folder / "clock")
         try:
-            server = DevServer(folder, port, receiver_port, clock, _say)
+            server = DevServer(folder, port, receiver_port, clock, _say, shows_headers=headers)
         except OSError as error:
             raise Fault(f"--receiver-port {receiver_port}: {error.strerror}") from None
         stack.enter_context(server.running())
@@ -80,6 +81,8 @@ def advance(duration: Annotated[str, typer.Argument(help="How far: 90, 2h, 1d12h
         sys.stdout.write(
             f"{timer['id']} was not delivered in {timer['attempts']} attempts; it is tried again later\n"
         )
+    for timer in told["held"]:
+        sys.stdout.write(f"{timer['id']} waits: its collection or its route is paused, or its route disabled\n")
     if told["retrying"]:
         raise typer.Exit(Exit.failed)
 

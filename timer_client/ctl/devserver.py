@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -28,6 +29,7 @@ CALLED_SECONDS = 60.0
 _START_SECONDS = 180.0
 _LOOK_SECONDS = 0.1
 _BODY_SHOWN = 300
+_STATUS = re.compile(r"/status/([2-5]\d\d)(?:/|\Z)")
 Say = Callable[[str], None]
 
 
@@ -40,11 +42,21 @@ def check_services() -> None:
 class DevServer:
     """Everything runs inside `with`. `advance` moves the clock."""
 
-    def __init__(self, folder: Path, port: int, receiver_port: int, clock: MovableClock, say: Say) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        port: int,
+        receiver_port: int,
+        clock: MovableClock,
+        say: Say,
+        *,
+        shows_headers: bool = False,
+    ) -> None:
         self._folder = folder
         self._port = port
         self._clock = clock
         self._say = say
+        self._shows_headers = shows_headers
         self._database: subprocess.Popen[str] | None = None
         self._services: subprocess.Popen[str] | None = None
         self._database_url = ""
@@ -81,10 +93,11 @@ class DevServer:
             self._clock.move(seconds)
             self._start_services()
             waiting = self._wait_until_called()
-        return {
-            "now": self.now().isoformat(timespec="seconds"),
-            "retrying": [{"id": timer.id, "attempts": timer.attempts} for timer in waiting],
+        shown = {
+            why: [{"id": timer.id, "attempts": timer.attempts} for timer in timers]
+            for why, timers in waiting.items()
         }
+        return {"now": self.now().isoformat(timespec="seconds"), **shown}
 
     def is_alive(self) -> bool:
         """Whether the database and the services run."""
@@ -129,19 +142,28 @@ class DevServer:
         said = self._log_of(module).read_text().strip().splitlines()
         raise Fault(f"{module} did not start: {said[-1] if said else f'exit code {process.returncode}'}")
 
-    def _wait_until_called(self) -> list[Timer]:
-        """Those that still wait for another attempt when everything else was called."""
+    def _wait_until_called(self) -> dict[str, list[Timer]]:
+        """When everything else was called: those that wait for another attempt, and those that are held, since
+        their collection or route is paused."""
         ends_at = time.monotonic() + CALLED_SECONDS
         with Client(self.url) as client:
             while True:
+                paused = {each.name for each in client.collections.list() if each.paused}
+                stopped = {each.name for each in client.routes.list() if each.paused or each.disabled_at}
                 due = list(client.timers.list(status="scheduled", due_before=self.now()))
-                retrying = [
-                    timer for timer in due if timer.attempts and (timer.next_attempt_at or self.now()) > self.now()
-                ]
+                held = [timer for timer in due if timer.collection in paused or timer.route in stopped]
+                free = [timer for timer in due if timer not in held]
+                waits_on = [t for t in free if not t.attempts or (t.next_attempt_at or self.now()) <= self.now()]
                 firing = next(iter(client.timers.list(status="firing")), None)
-                if (len(due) == len(retrying) and firing is None) or time.monotonic() > ends_at:
-                    return due
+                if (not waits_on and firing is None) or time.monotonic() > ends_at:
+                    return {"retrying": free, "held": held}
                 time.sleep(_LOOK_SECONDS)
+
+    @staticmethod
+    def _answer_of(path: str) -> int:
+        """200, unless the path says otherwise: `/status/503/…`."""
+        found = _STATUS.match(path)
+        return int(found[1]) if found else 200
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         server = self
@@ -164,12 +186,14 @@ class DevServer:
                     self._answer(200, server.advance(float(json.loads(body)["seconds"])))
                     return
                 shown = body[:_BODY_SHOWN].decode(errors="replace")
+                if server._shows_headers:
+                    shown += "".join(f"\n    {name}: {value}" for name, value in self.headers.items())
                 possible = " (possible duplicate)" if self.headers.get("Timer-Possible-Duplicate") else ""
                 server._say(
                     f"{server.now():%Y-%m-%d %H:%M:%S} {self.command} {self.path}"
                     f" attempt {self.headers.get('Timer-Attempt', '?')}{possible} {shown}"
                 )
-                self._answer(200, {})
+                self._answer(server._answer_of(self.path), {})
 
             def _answer(self, status: int, document: Any) -> None:
                 content = json.dumps(document).encode()

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 import typer.completion
 
-from timer_client.ctl import dev, named, others, timers
+from timer_client.ctl import dev, keys, named, others, timers
 from timer_client.ctl.config import config_path, target_of
 from timer_client.ctl.faults import Fault, exit_of, in_words
 from timer_client.errors import TimerClientError
@@ -36,6 +36,7 @@ for noun, group in {
     "schedule": named.schedules,
     "event": others.events,
     "controller": others.controllers,
+    "key": keys.app,
 }.items():
     app.add_typer(group, name=noun)
     app.add_typer(group, name=f"{noun}s", hidden=True)

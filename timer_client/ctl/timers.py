@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from typing import Annotated, Any, get_type_hints
 
 import typer
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress
 
-from timer_client.answers import Attempt, Bulk, Status, Timer
+from timer_client.answers import Attempt, Status, Timer
 from timer_client.asked import NamedTimer
-from timer_client.ctl import documents, watching
+from timer_client.client import Client
+from timer_client.ctl import bulk, documents, watching
 from timer_client.ctl.common import Fields, File, Output, Selector, body_of, client_of, fields_of, pairs
-from timer_client.ctl.faults import Exit, Fault, in_words
-from timer_client.ctl.output import Columns, Form, labels, show_list, show_one, show_value
+from timer_client.ctl.faults import Exit, Fault, exit_of, in_words
+from timer_client.ctl.output import Columns, Form, labels, show_list, show_one
 from timer_client.errors import ApiError
 from timer_client.resources.timers import DEFAULT
 
@@ -47,6 +48,7 @@ _ATTEMPT_COLUMNS = Columns[Attempt](
 _SHOWN_ONLY = {each.name for each in dataclasses.fields(Timer)} - get_type_hints(NamedTimer).keys()
 """What is shown of a timer, and cannot be asked for where its name is known."""
 Ids = Annotated[list[str] | None, typer.Argument(help="Ids of timers.")]
+OneId = Annotated[str | None, typer.Argument(help="Its id.")]
 StatusOption = Annotated[Status | None, typer.Option("--status", help="Only those in this state.")]
 Collection = Annotated[str | None, typer.Option("--collection", help="Only those of this collection.")]
 Route = Annotated[str | None, typer.Option("--route", help="Only those of this route.")]
@@ -76,7 +78,9 @@ def generate(
     header: Annotated[
         list[str] | None, typer.Option("--hook-header", "--header", help="'Name: value'. Can be given again.")
     ] = None,
-    body: Annotated[str | None, typer.Option("--hook-body", "--body", help="JSON, or any text.")] = None,
+    body: Annotated[
+        str | None, typer.Option("--hook-body", "--body", help="JSON, or any text, which is sent as it is.")
+    ] = None,
     label: Annotated[list[str] | None, typer.Option(help="key=value. Can be given again.")] = None,
     priority: Annotated[int | None, typer.Option(help="Among timers that are due, higher ones go first.")] = None,
     collection: Annotated[str | None, typer.Option(help="The collection it belongs to.")] = None,
@@ -97,7 +101,7 @@ def generate(
         route=route,
         method=method,
         headers=pairs(header, "--hook-header", ":") or None,
-        body=None if body is None else body_of(body),
+        **({} if body is None else body_of(body)),
         labels=pairs(label, "--label") or None,
         priority=priority,
         collection=collection,
@@ -105,7 +109,8 @@ def generate(
         on_failure_url=on_failure_url,
         timeout_seconds=timeout_seconds,
     )
-    if (due_in is None) == (due_at is None) and not {"hours", "minutes", "seconds"} & fields.keys():
+    forms = [{"delay"}, {"due_at"}, {"hours", "minutes", "seconds"}]
+    if sum(bool(form & fields.keys()) for form in forms) != 1:
         raise Fault("exactly one of --due-in and --due-at says when it is due")
     if ("url" in fields) == ("route" in fields):
         raise Fault("exactly one of --hook-url and --route says where the call goes")
@@ -133,11 +138,11 @@ def create(
     refused = 0
     with client_of(context) as client:
         if len(asked) == 1:
-            made.append(client.timers.create(**asked[0].fields, idempotency_key=idempotency_key))
+            made.append(_create_one(client, asked[0], idempotency_key))
         else:
             fields: Any = (each.fields for each in asked)
             results = client.timers.create_many(fields, idempotency_key=idempotency_key)
-            for each, result in zip(asked, results, strict=True):
+            for each, result in zip(asked, _with_bar(results, len(asked)), strict=True):
                 if isinstance(result, ApiError):
                     refused += 1
                     sys.stderr.write(f"timerctl: {each.where}: {in_words(result)}\n")
@@ -147,6 +152,20 @@ def create(
     if refused:
         sys.stderr.write(f"timerctl: {refused} of {len(asked)} were refused\n")
         raise typer.Exit(Exit.invalid)
+
+
+def _create_one(client: Client, asked: documents.Document, key: str | None) -> Timer:
+    try:
+        return client.timers.create(**asked.fields, idempotency_key=key)
+    except ApiError as error:
+        sys.stderr.write(f"timerctl: {asked.where}: {in_words(error)}\n")
+        raise typer.Exit(exit_of(error)) from None
+
+
+def _with_bar(results: Iterator[Timer | ApiError], total: int) -> Iterator[Timer | ApiError]:
+    """The same, with a bar on standard error where somebody looks."""
+    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+        yield from bar.track(results, total=total, description="timers")
 
 
 @app.command()
@@ -169,19 +188,27 @@ def put(
 @app.command()
 def get(
     context: typer.Context,
-    timer_id: Annotated[str | None, typer.Argument(help="Its id.")] = None,
+    timer_id: OneId = None,
     name: ByName = None,
     collection: InCollection = DEFAULT,
     output: Output = Form.yaml,
 ) -> None:
     """Show a timer, whole, by its id or by its --name."""
     with client_of(context) as client:
-        if name is not None and timer_id is None:
-            show_one(client.timers.get_named(name, collection=collection), output)
-        elif name is None and timer_id is not None:
-            show_one(client.timers.get(timer_id), output)
-        else:
-            raise Fault("say which timer: by its id or by --name")
+        show_one(_look(client, timer_id, name, collection), output)
+
+
+def _look(client: Client, timer_id: str | None, name: str | None, collection: str) -> Timer:
+    """The timer that is meant."""
+    if name is not None and timer_id is None:
+        return client.timers.get_named(name, collection=collection)
+    if name is None and timer_id is not None:
+        return client.timers.get(timer_id)
+    raise Fault("say which timer: by its id or by --name")
+
+
+def _id_of(client: Client, timer_id: str | None, name: str | None, collection: str) -> str:
+    return timer_id if timer_id is not None and name is None else _look(client, timer_id, name, collection).id
 
 
 @app.command("list")
@@ -210,17 +237,29 @@ def list_timers(
 
 
 @app.command()
-def attempts(context: typer.Context, timer_id: str, output: Output = Form.table) -> None:
+def attempts(
+    context: typer.Context,
+    timer_id: OneId = None,
+    name: ByName = None,
+    collection: InCollection = DEFAULT,
+    output: Output = Form.table,
+) -> None:
     """Show every attempt to deliver a timer."""
     with client_of(context) as client:
-        show_list(client.timers.attempts(timer_id), _ATTEMPT_COLUMNS, output, "no attempt was made yet")
+        made = client.timers.attempts(_id_of(client, timer_id, name, collection))
+        show_list(made, _ATTEMPT_COLUMNS, output, "no attempt was made yet")
 
 
 @app.command()
-def watch(context: typer.Context, timer_id: str) -> None:
+def watch(
+    context: typer.Context,
+    timer_id: OneId = None,
+    name: ByName = None,
+    collection: InCollection = DEFAULT,
+) -> None:
     """Follow a timer until it has ended. The exit code is 0 when it was delivered."""
     with client_of(context) as client:
-        last = watching.follow(client, timer_id)
+        last = watching.follow(client, _id_of(client, timer_id, name, collection))
     if last.status != "delivered":
         raise typer.Exit(Exit.failed)
 
@@ -228,7 +267,9 @@ def watch(context: typer.Context, timer_id: str) -> None:
 @app.command()
 def update(
     context: typer.Context,
-    timer_id: str,
+    timer_id: OneId = None,
+    name: ByName = None,
+    collection: InCollection = DEFAULT,
     due_in: DueIn = None,
     due_at: DueAt = None,
     timezone: TimeZone = None,
@@ -241,14 +282,20 @@ def update(
     if not fields:
         raise Fault("nothing is to be changed: give --due-in, --due-at, --set or --file")
     with client_of(context) as client:
-        show_one(client.timers.update(timer_id, **fields), output)
+        show_one(client.timers.update(_id_of(client, timer_id, name, collection), **fields), output)
 
 
 @app.command()
-def fire(context: typer.Context, timer_id: str, output: Output = Form.yaml) -> None:
+def fire(
+    context: typer.Context,
+    timer_id: OneId = None,
+    name: ByName = None,
+    collection: InCollection = DEFAULT,
+    output: Output = Form.yaml,
+) -> None:
     """Call a timer now that waits."""
     with client_of(context) as client:
-        show_one(client.timers.fire(timer_id), output)
+        show_one(client.timers.fire(_id_of(client, timer_id, name, collection)), output)
 
 
 @app.command()
@@ -267,24 +314,24 @@ def cancel(
 ) -> None:
     """Cancel timers, by their ids, by --name, or by what they have in common."""
     if name is not None:
-        if ids or selector or status or route or schedule:
-            raise Fault("--name goes with --collection only")
+        bulk.only_a_name(ids, selector, status, route, schedule, due_after, due_before)
         with client_of(context) as client:
             cancelled = client.timers.cancel_named(name, collection=collection or DEFAULT)
             show_list([cancelled], _COLUMNS, output, "")
         return
-    which = _which(ids, selector, status, collection, route, schedule, due_after, due_before)
+    which = bulk.which(ids, selector, status, collection, route, schedule, due_after, due_before)
     with client_of(context) as client:
         if ids and len(ids) == 1:
             show_list([client.timers.cancel(ids[0])], _COLUMNS, output, "")
         else:
-            _bulk(lambda tell: client.timers.cancel_many(on_progress=tell, **which), "cancelled", output)
+            bulk.run(lambda tell: client.timers.cancel_many(on_progress=tell, **which), "cancelled", output)
 
 
 @app.command()
 def replay(
     context: typer.Context,
     ids: Ids = None,
+    name: ByName = None,
     selector: Selector = None,
     status: StatusOption = None,
     collection: Collection = None,
@@ -295,12 +342,18 @@ def replay(
     output: Output = Form.table,
 ) -> None:
     """Call timers again that failed, are unknown or were delivered."""
-    which = _which(ids, selector, status, collection, route, schedule, due_after, due_before)
+    if name is not None:
+        bulk.only_a_name(ids, selector, status, route, schedule, due_after, due_before)
+        with client_of(context) as client:
+            timer = client.timers.get_named(name, collection=collection or DEFAULT)
+            show_list([client.timers.replay(timer.id)], _COLUMNS, output, "")
+        return
+    which = bulk.which(ids, selector, status, collection, route, schedule, due_after, due_before)
     with client_of(context) as client:
         if ids and len(ids) == 1:
             show_list([client.timers.replay(ids[0])], _COLUMNS, output, "")
         else:
-            _bulk(lambda tell: client.timers.replay_many(on_progress=tell, **which), "replayed", output)
+            bulk.run(lambda tell: client.timers.replay_many(on_progress=tell, **which), "replayed", output)
 
 
 @app.command()
@@ -321,51 +374,8 @@ def reschedule(
     output: Output = Form.table,
 ) -> None:
     """Move timers that wait to another time."""
-    which = _which(ids, selector, status, collection, route, schedule, due_after, due_before)
+    which = bulk.which(ids, selector, status, collection, route, schedule, due_after, due_before)
     when = {"delay": due_in, "due_at": due_at, "timezone": timezone, "shift": shift}
     which |= {name: value for name, value in when.items() if value is not None}
     with client_of(context) as client:
-        _bulk(lambda tell: client.timers.reschedule_many(on_progress=tell, **which), "rescheduled", output)
-
-
-def _which(ids: list[str] | None, *filters: str | None) -> dict[str, Any]:
-    names = ("selector", "status", "collection", "route", "schedule", "due_after", "due_before")
-    given = {name: value for name, value in zip(names, filters, strict=True) if value is not None}
-    if ids and given:
-        raise Fault("either ids or filters say which timers, not both")
-    if not ids and not given:
-        raise Fault("say which timers: by their ids, --selector, --collection, --route, --schedule or --status")
-    return {"ids": ids} if ids else given
-
-
-def _bulk(work: Callable[[Callable[[Bulk], object]], Bulk], done: str, form: Form) -> None:
-    """With a bar that counts, on standard error; what was refused is named."""
-    with Progress(
-        SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=Console(stderr=True),
-        transient=True, disable=not sys.stderr.isatty(),
-    ) as bar:  # fmt: skip
-        task = bar.add_task(done, total=None)
-        total = work(lambda so_far: bar.update(task, description=f"{so_far.changed:,} {done}"))
-    if form is Form.table:
-        sys.stdout.write(f"{total.changed} {done}, {total.refused_count} left as they were\n")
-    else:
-        show_value(_sum(total), form)
-    for line in _refusals(total):
-        sys.stderr.write(f"timerctl: {line}\n")
-    if total.refused_count:
-        raise typer.Exit(Exit.conflict)
-
-
-def _sum(total: Bulk) -> dict[str, Any]:
-    refused = [{"id": each.id, "status": each.status, "reason": each.reason} for each in total.refused]
-    return {
-        "matched": total.matched, "changed": total.changed, "refused": refused,
-        "refused_count": total.refused_count,
-    }  # fmt: skip
-
-
-def _refusals(total: Bulk) -> Iterator[str]:
-    for each in total.refused:
-        yield f"{each.id}: {each.reason}"
-    if total.refused_count > len(total.refused):
-        yield f"and {total.refused_count - len(total.refused):,} more"
+        bulk.run(lambda tell: client.timers.reschedule_many(on_progress=tell, **which), "rescheduled", output)

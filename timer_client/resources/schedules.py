@@ -42,16 +42,21 @@ class Schedules(Named[C, Schedule]):
 
     @call
     def backfill(
-        self, name: str, *, start: datetime, end: datetime, on_progress: Callable[[int], object] | None = None
+        self,
+        name: str,
+        *,
+        start: datetime | str,
+        end: datetime | str,
+        on_progress: Callable[[int], object] | None = None,
     ) -> Generator[Request[Any], Any, int]:
         """Make the runs from `start` on and before `end`, whether or not they were made at their time.
 
-        They are called now. Gives how many were made.
+        They are called now. Text without an offset is local time of the schedule. Gives how many were made.
 
         It takes as many calls as there are thousands; `on_progress` gets the sum so far after each.
         """
         made = 0
-        begin: datetime | None = start
+        begin: datetime | str | None = start
         while begin is not None:
             answer = yield from Request(
                 method="POST",
