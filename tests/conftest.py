@@ -74,7 +74,7 @@ def server_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerOf]:
                 find_engine(kind), folder / "db", port=free_port(), buffer_pool_mb=128, redo_log_mb=64
             )
             stack.enter_context(server)
-            asyncio.run(_upgrade(server.url))
+            asyncio.run(upgrade_at(server.url))
             return server
 
         yield server_of
@@ -86,7 +86,8 @@ def server(engine_kind: EngineKind, server_of: ServerOf) -> EmbeddedServer:
     return server_of(engine_kind)
 
 
-async def _upgrade(url: str) -> None:
+async def upgrade_at(url: str) -> None:
+    """Make our tables in a database, or bring them up to date."""
     shards = open_shards([url])
     for shard in shards:
         await upgrade(shard.engine)

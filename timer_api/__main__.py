@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from importlib import metadata
 
 import uvicorn
 
@@ -17,6 +18,7 @@ from timer_api.http_bounds import bounded
 from timer_api.settings import ApiSettings
 from timer_db.configuration import collect_garbage_rarely, listen_or_exit, read_or_exit
 from timer_db.logs import log_to_stderr
+from timer_db.traces import tracing_or_exit
 
 _KEEP_ALIVE_SECONDS = 75
 
@@ -35,7 +37,8 @@ def _serve(settings: ApiSettings, listening: socket.socket) -> int:
         failures.append(reason)
         server.should_exit = True
 
-    app = create_app(settings, on_fatal)
+    tracing = tracing_or_exit(settings.traces, "timer-api", metadata.version("timer-system"))
+    app = create_app(settings, on_fatal, tracing=tracing)
     server = _Server(
         app.console.streams.end,
         uvicorn.Config(
@@ -58,6 +61,8 @@ def _serve(settings: ApiSettings, listening: socket.socket) -> int:
         signal.signal(number, lambda *_: None)
     collect_garbage_rarely()
     server.run([listening])
+    if tracing is not None:
+        tracing.close()
     for reason in failures:
         sys.stderr.write(f"timer_api: {reason}\n")
     return 1 if failures else 0

@@ -32,8 +32,10 @@ from timer_api.service import OnFatal, Service
 from timer_api.settings import ApiSettings
 from timer_api.timers import batch, create
 from timer_api.timers import routes as timers
+from timer_api.traces import Traces
 from timer_db.domain.api_key import Scope as KeyScope
 from timer_db.domain.errors import TimerError
+from timer_db.traces import Tracing
 
 log = logging.getLogger(__name__)
 
@@ -56,9 +58,13 @@ _WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE"})
 
 
 def create_app(
-    settings: ApiSettings, on_fatal: OnFatal = log.critical, monotonic: Callable[[], float] = time.monotonic
+    settings: ApiSettings,
+    on_fatal: OnFatal = log.critical,
+    monotonic: Callable[[], float] = time.monotonic,
+    tracing: Tracing | None = None,
 ) -> FrontDoor:
-    """The ASGI application. `on_fatal` is told when the service can never do its work."""
+    """The ASGI application. `on_fatal` is told when the service can never do its work. Calls are traced when there
+    is a `tracing`."""
     service = Service(settings, on_fatal, monotonic)
 
     @asynccontextmanager
@@ -93,7 +99,7 @@ def create_app(
     errors.install(app)
     docs.install(app)
     openapi.install(app, *[resource.DOCUMENTED for resource in _RESOURCES])
-    door = FrontDoor(app, service)
+    door = FrontDoor(app, service, tracing)
     return door
 
 
@@ -105,14 +111,21 @@ class FrontDoor:
     has a door of its own, and comes back through this one for whatever it shows and does.
     """
 
-    def __init__(self, app: FastAPI, service: Service) -> None:
+    def __init__(self, app: FastAPI, service: Service, tracing: Tracing | None = None) -> None:
         self.app = app
         self.service = service
         self._served = Served(app.openapi())
+        self.traces = None if tracing is None else Traces(tracing, self._served.template_of)
         self.console = Console(service, self)
         self._short_ways = {path: (handle, self._served.at(path)["POST"]) for path, handle in _SHORT_WAYS.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.traces is not None and scope["type"] == "http":
+            await self.traces.around(self._serve, scope, receive, send)
+        else:
+            await self._serve(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return

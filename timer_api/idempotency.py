@@ -1,4 +1,4 @@
-"""The header `Idempotency-Key`: a create that is sent again with its key makes nothing twice."""
+"""The header `Idempotency-Key`: a create that comes again makes nothing twice, and has the answer that it had."""
 
 from __future__ import annotations
 
@@ -13,11 +13,19 @@ from timer_api.errors import FieldError, Kind, Problem, from_error, invalid
 from timer_api.intake import LineFull
 from timer_api.service import Service
 from timer_db.domain.errors import KeyReused
-from timer_db.domain.idempotency import KEY_CHARACTERS_MAX, KeyHeld, key_sha256
+from timer_db.domain.idempotency import (
+    KEY_CHARACTERS_MAX,
+    PACKED_BYTES_MAX,
+    AnswerGiven,
+    KeptAnswer,
+    KeyAsked,
+    KeyHeld,
+    key_sha256,
+)
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
-"""In answers: the first request with this key had stored the timers."""
+"""In answers: an earlier request with this key had stored the timers."""
 PATTERN = rf"^[!-~]{{1,{KEY_CHARACTERS_MAX}}}$"
 WRONG = FieldError(HEADER, f"it must be 1 to {KEY_CHARACTERS_MAX} visible ASCII characters, without spaces")
 
@@ -42,8 +50,8 @@ IS_REPLAYED = (REPLAYED.lower().encode(), b"true")
 
 _NAME = HEADER.lower().encode()
 _IS_KEY = re.compile(PATTERN.encode()).match
-# Below that, to call a thread costs more than to hash.
-_HASHED_AT_ONCE_BYTES = 256 * 1024
+# Below that, to call a thread costs more than to hash or to pack.
+_WORKED_AT_ONCE_BYTES = 256 * 1024
 
 
 def key_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
@@ -59,16 +67,43 @@ def key_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
     return found
 
 
-async def hold(service: Service, caller: Caller, key: bytes, path: str, body: bytes, now_us: int) -> KeyHeld:
-    """The key for this very request. Raises KeyReused, or 503 when too much waits."""
-    if len(body) > _HASHED_AT_ONCE_BYTES:
+async def ask(caller: Caller, key: bytes, path: str, body: bytes, now_us: int) -> KeyAsked:
+    """What is asked of the key by this very request."""
+    if len(body) > _WORKED_AT_ONCE_BYTES:
         content = await asyncio.to_thread(_hash, path, body)
     else:
         content = _hash(path, body)
+    return KeyAsked(key_sha256(caller.key_sha256, key), content, now_us)
+
+
+async def hold(service: Service, asked: KeyAsked) -> KeyHeld:
+    """The key for this very request. Raises KeyReused, or 503 when too much waits."""
     try:
-        return await service.hold(key_sha256(caller.key_sha256, key), content, now_us)
+        return await service.hold(asked)
     except LineFull:
         raise Problem(Kind.busy, "too many creates are waiting; try again soon") from None
+
+
+async def keep(service: Service, held: KeyHeld, answer: KeptAnswer) -> KeptAnswer:
+    """Keep what the request is to be answered, or give what it was answered before."""
+    if len(answer.body) > _WORKED_AT_ONCE_BYTES:
+        packed = await asyncio.to_thread(answer.packed)
+    else:
+        packed = answer.packed()
+    if len(packed) > PACKED_BYTES_MAX:
+        return answer  # a repeat makes it again
+    try:
+        kept = await service.keep_answer(AnswerGiven(held.key_sha256, packed))
+    except LineFull:
+        raise Problem(Kind.busy, "too many creates are waiting; send this again, with its key") from None
+    return answer if kept == packed else await unpacked(kept)
+
+
+async def unpacked(packed: bytes) -> KeptAnswer:
+    """An answer that was kept."""
+    if len(packed) > _WORKED_AT_ONCE_BYTES // 8:
+        return await asyncio.to_thread(KeptAnswer.unpacked, packed)
+    return KeptAnswer.unpacked(packed)
 
 
 def _hash(path: str, body: bytes) -> bytes:

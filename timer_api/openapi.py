@@ -157,6 +157,8 @@ class Parts:
     """Answers that routes refer to by name."""
     refinements: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Keywords for a schema, for rules between its fields."""
+    webhooks: Mapping[str, Any] = field(default_factory=dict)
+    """What we call, by name."""
 
 
 def install(app: FastAPI, *parts: Parts) -> None:
@@ -181,6 +183,7 @@ def _document(app: FastAPI, parts: Sequence[Parts]) -> dict[str, Any]:
         tags=app.openapi_tags,
     )
     document.setdefault("components", {})["schemas"] = _schemas(parts)
+    document["webhooks"] = {name: item for part in parts for name, item in part.webhooks.items()}
     document["components"]["securitySchemes"] = {KEY_SCHEME: _KEY_SCHEME}
     examples = {name: example for part in parts for name, example in part.examples.items()}
     for path, operation in _operations(document):

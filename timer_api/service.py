@@ -18,12 +18,12 @@ from timer_api.settings import ApiSettings
 from timer_api.waiting import WaitingLimits
 from timer_db.clock import DatabaseClock
 from timer_db.domain.errors import DatabaseError, DatabaseUnavailable, KeyReused, NameTaken
-from timer_db.domain.idempotency import KeyAsked, KeyHeld
+from timer_db.domain.idempotency import AnswerGiven, KeyAsked, KeyHeld
 from timer_db.domain.timer import NewTimer
 from timer_db.engine import Pool, open_shards
 from timer_db.metrics import Metrics
 from timer_db.operations.directory import DirectoryKeeper
-from timer_db.operations.idempotency import hold_keys
+from timer_db.operations.idempotency import hold_keys, keep_answers
 from timer_db.operations.schedule import Scheduled, schedule
 from timer_db.operations.watch import ClockKeeper, ConnectRetry
 
@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 _KEY_BYTES = 100
 """What a key that waits takes."""
+_ANSWERS_BYTES = 1024 * 1024
+"""Answers that are kept in one commit; the largest of them comes on top."""
 
 OnFatal = Callable[[str], None]
 """Told, once and in one line, why the service cannot go on."""
@@ -56,9 +58,10 @@ class Service:
             IntakeLimits(line_timers=settings.api_queue_timers, line_bytes=settings.api_queue_bytes),
         )
         self._keys = Intake(self._hold_keys, name="key writer")
+        self._answers = Intake(self._keep_answers, IntakeLimits(batch_bytes=_ANSWERS_BYTES), name="answer writer")
         # Batches have a line and writers of their own, so that no single create stands behind one.
         self.batch_intake = Intake(self._schedule, name="batch writer")
-        self._lines: tuple[Intake[Any, Any], ...] = (self._keys, self.intake, self.batch_intake)
+        self._lines: tuple[Intake[Any, Any], ...] = (self._keys, self.intake, self.batch_intake, self._answers)
         self.admission = Admission(settings.api_batch_queue_bytes)
         self.gate = Gate(self.shards, settings.api_keys_given, monotonic)
         self.directory = DirectoryKeeper(self.shards)
@@ -98,9 +101,13 @@ class Service:
             raise Problem(Kind.database_unavailable, "the database cannot be reached; try again soon")
         return self.clock.latest_us()
 
-    async def hold(self, key_sha256: bytes, content_sha256: bytes, now_us: int) -> KeyHeld:
+    async def hold(self, asked: KeyAsked) -> KeyHeld:
         """An idempotency key for a request. Raises KeyReused, and LineFull when too much waits."""
-        return await self._keys.put(KeyAsked(key_sha256, content_sha256, now_us), _KEY_BYTES)
+        return await self._keys.put(asked, _KEY_BYTES)
+
+    async def keep_answer(self, given: AnswerGiven) -> bytes:
+        """What the request with this key is to be answered, packed. Raises LineFull when too much waits."""
+        return await self._answers.put(given, len(given.packed))
 
     async def store(self, timer: NewTimer, size_bytes: int) -> Scheduled:
         """As `Intake.put`. Raises CollectionFull when too many of its collection wait."""
@@ -136,6 +143,9 @@ class Service:
 
     async def _hold_keys(self, asked: Sequence[KeyAsked]) -> Sequence[KeyHeld | KeyReused]:
         return await hold_keys(self.shards, asked)
+
+    async def _keep_answers(self, given: Sequence[AnswerGiven]) -> Sequence[bytes]:
+        return await keep_answers(self.shards, given)
 
     async def _watch_database(self) -> None:
         try:

@@ -66,6 +66,9 @@ class ApiSettings(DatabaseSettings):
     api_keys: str = Field(
         "", repr=False, description="Keys that may do everything, separated by commas, besides those made later."
     )
+    traces: bool = Field(
+        False, description="Whether spans are sent, as OpenTelemetry's own variables say (OTEL_…)."
+    )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="What is logged.")
 
     @field_validator("api_url")

@@ -16,26 +16,34 @@ from timer_controller.sender.http1 import Http1Sender
 from timer_controller.sender.protocol import Sender
 from timer_controller.service import Controller
 from timer_controller.settings import ControllerSettings
+from timer_controller.traces import Traces
+from timer_controller.version import VERSION
 from timer_db.configuration import collect_garbage_rarely, listen_or_exit, read_or_exit
 from timer_db.domain.address_ranges import parse_ranges
 from timer_db.domain.errors import DatabaseError
 from timer_db.logs import log_to_stderr
+from timer_db.traces import tracing_or_exit
 
 
 def main() -> int:
     """The exit code: 0 after an orderly stop, 1 when the database or the port cannot be used."""
     settings = read_or_exit(ControllerSettings)
     log_to_stderr(settings.log_level, "timer_controller", settings.log_format)
+    tracing = tracing_or_exit(settings.traces, "timer-controller", VERSION)
+    traces = None if tracing is None else Traces(tracing)
     listening = None
     if port := settings.controller_port:
         listening = listen_or_exit("TIMER_CONTROLLER_PORT", settings.controller_host, port)
     collect_garbage_rarely()
     _open_as_many_as_allowed()
     try:
-        return uvloop.run(_run(settings, listening))
+        return uvloop.run(_run(settings, listening, traces))
     except DatabaseError as error:
         sys.stderr.write(f"timer_controller: {error}\n")
         return 1
+    finally:
+        if traces is not None:
+            traces.close()
 
 
 def _open_as_many_as_allowed() -> None:
@@ -55,8 +63,8 @@ def _sender(settings: ControllerSettings) -> Sender:
     return Http1Sender(guard=guard, max_connections_per_destination=settings.calls_max)
 
 
-async def _run(settings: ControllerSettings, listening: socket.socket | None) -> int:
-    controller = Controller(settings, _sender(settings))
+async def _run(settings: ControllerSettings, listening: socket.socket | None, traces: Traces | None) -> int:
+    controller = Controller(settings, _sender(settings), traces)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, controller.stop)

@@ -29,9 +29,11 @@ def call_of(
     signer: Signer | None = None,
     keyring: Keyring = NO_KEYS,
     directory: Directory = ONLY_DEFAULT,
+    traceparent: str = "",
 ) -> Call:
     """The request to make now, at `now_us` by the database's clock, signed when there is a signer. `directory`
-    knows the timer's owner: what its route says is as it stands now.
+    knows the timer's owner: what its route says is as it stands now. `traceparent` is where the call belongs in a
+    trace, if it does.
 
     Raises ContentUnreadable for a timer or a route whose content is sealed and cannot be opened with `keyring`.
     """
@@ -57,10 +59,11 @@ def call_of(
     if signer is not None:
         signature_line = f"webhook-signature: {signer.signatures(timer_id, at_seconds, body)}\r\n"
     duplicate_line = "Timer-Possible-Duplicate: true\r\n" if claim.possible_duplicate else ""
+    trace_line = f"traceparent: {traceparent}\r\n" if traceparent else ""
     lines = (
         f"User-Agent: {USER_AGENT}\r\nwebhook-id: {timer_id}\r\nwebhook-timestamp: {at_seconds}\r\n"
         f"{signature_line}Idempotency-Key: {timer_id}\r\nTimer-Attempt: {claim.attempt}\r\n"
-        f"Timer-Due-At: {due_at}\r\n{duplicate_line}{type_line}"
+        f"Timer-Due-At: {due_at}\r\n{duplicate_line}{trace_line}{type_line}"
     )
     if timer.append_id and (route is None or route.settings.append_id):
         url = with_id(url, timer_id)

@@ -57,7 +57,7 @@ class Claimer:
         directory: DirectoryKeeper,
         defer: Callable[[Bottleneck, Sequence[Claim]], None],
         on_claimed: Callable[[], None],
-        note_claimed: Callable[[int], None] | None = None,
+        note_claimed: Callable[[Sequence[Claim]], None] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine = engine
@@ -195,7 +195,7 @@ class Claimer:
     def _hold(self, taken: operations.Taken) -> None:
         self._hands.take(self._number, [claim.entry for claim in taken.claims])
         if self._note_claimed is not None:
-            self._note_claimed(len(taken.claims))
+            self._note_claimed(taken.claims)
         if gone := len(taken.entries) - len(taken.claims):
             log.error("%d timers of the queue are not in the table of timers", gone)
         held_up = [(claim, holder) for claim in taken.claims if (holder := self._holder(claim))]

@@ -16,6 +16,7 @@ from timer_controller.lease import Lease
 from timer_controller.sender.answer import forbidden
 from timer_controller.sender.protocol import Cancel, Result, Sender
 from timer_controller.signing import Signer
+from timer_controller.traces import Traces
 from timer_db.clock import DatabaseClock
 from timer_db.domain.backoff import RetryPolicy
 from timer_db.domain.claim import Claim, Finished
@@ -63,6 +64,7 @@ class Delivery:
         directory: Callable[[], Directory] = lambda: ONLY_DEFAULT,
         signer: Signer | None = None,
         keyring: Keyring = NO_KEYS,
+        traces: Traces | None = None,
         draw: Callable[[], float] = random.random,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -78,6 +80,7 @@ class Delivery:
         self._groups = groups
         self._signer = signer
         self._keyring = keyring
+        self._traces = traces
         self._unreadable: set[str] = set()
         self._draw = draw
         self._monotonic = monotonic
@@ -109,9 +112,15 @@ class Delivery:
             return
         self._in_flight[claim.entry] = None
         now_us = self._clock.earliest_us()
-        ended = partial(self._ended, claim, destination, self._monotonic(), now_us)
+        ended: Callable[[Result], None] = partial(self._ended, claim, destination, self._monotonic(), now_us)
+        traceparent, trace = claim.timer.traceparent, None
+        if self._traces is not None:
+            trace = self._traces.begin(claim)
+            traceparent, ended = trace.traceparent, trace.ending(ended)
         try:
-            call = call_of(claim, now_us, self._signer, self._keyring, self._directory())
+            call = call_of(claim, now_us, self._signer, self._keyring, self._directory(), traceparent)
+            if trace is not None:
+                trace.note(call)
             cancel = self._sender.start(call, self._may_send_of(claim.timer.owner), ended)
         except ContentUnreadable as error:
             self._note_unreadable(error)
@@ -177,7 +186,7 @@ class Delivery:
             result = Result(Outcome.not_sent, reason, finished_at=self._monotonic(), forbidden=True)
             self._ended(claim, destination, began_at, self._clock.earliest_us(), result)
         else:
-            whole.waited_for = claim.waited_for
+            whole.waited_for, whole.claimed_at_ns = claim.waited_for, claim.claimed_at_ns
             self.start(whole, destination)
 
     def _ended(

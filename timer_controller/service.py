@@ -15,6 +15,7 @@ from timer_controller.sender.protocol import Sender
 from timer_controller.session import Session
 from timer_controller.settings import ControllerSettings
 from timer_controller.signing import signer_of
+from timer_controller.traces import Traces
 from timer_db.clock import DatabaseClock
 from timer_db.domain.directory import Directory
 from timer_db.domain.errors import DatabaseUnavailable, Fenced
@@ -30,9 +31,10 @@ log = logging.getLogger(__name__)
 class Controller:
     """Serves every database of its settings until `stop` is called."""
 
-    def __init__(self, settings: ControllerSettings, sender: Sender) -> None:
+    def __init__(self, settings: ControllerSettings, sender: Sender, traces: Traces | None = None) -> None:
         self._settings = settings
         self._sender = sender
+        self._traces = traces
         self._signer = signer_of(settings.signing_secrets)
         self._stop = asyncio.Event()
         self._sessions: dict[int, Session] = {}
@@ -104,7 +106,13 @@ class Controller:
         while not self._stop.is_set():
             try:
                 joined = await session.join(
-                    shard, self._sender, self._settings, directory, self._signer, tally=self._tally
+                    shard,
+                    self._sender,
+                    self._settings,
+                    directory,
+                    self._signer,
+                    tally=self._tally,
+                    traces=self._traces,
                 )
                 self._sessions[shard.number] = joined
                 await joined.run(self._stop)

@@ -34,6 +34,7 @@ from timer_controller.settings import ControllerSettings
 from timer_controller.shares import Shares
 from timer_controller.shelf import Shelf
 from timer_controller.signing import Signer
+from timer_controller.traces import Traces
 from timer_controller.version import VERSION
 from timer_controller.wheel import Wheel
 from timer_db.clock import DatabaseClock
@@ -67,9 +68,11 @@ class Session:
         monotonic: Callable[[], float] = time.monotonic,
         shard: int = 0,
         tally: Tally | None = None,
+        traces: Traces | None = None,
     ) -> None:
         tally = tally or Tally()
         self._tally = tally
+        self._traces = traces
         self._engine = engine
         self._controller_id = controller_id
         self._drain_seconds = settings.drain_seconds
@@ -97,6 +100,7 @@ class Session:
             directory=lambda: directory.current,
             signer=signer,
             keyring=settings.keyring,
+            traces=traces,
             monotonic=monotonic,
         )
         rules = BreakerRules(
@@ -124,7 +128,7 @@ class Session:
             deferrer=deferrer,
             directory=directory,
             poll_seconds=settings.poll_seconds,
-            on_claimed=self._wheel.put,
+            on_claimed=self._on_reclaimed,
             monotonic=monotonic,
         )
         self._shelf = Shelf(
@@ -145,7 +149,7 @@ class Session:
             directory=directory,
             defer=deferrer.defer,
             on_claimed=self._on_claimed,
-            note_claimed=tally.claimed.add,
+            note_claimed=self._note_claimed,
             monotonic=monotonic,
         )
         heartbeat = Heartbeat(
@@ -286,6 +290,16 @@ class Session:
         self._reclaimer.want(key)
         self._reclaims.wake()
 
+    def _note_claimed(self, claims: Sequence[Claim]) -> None:
+        self._tally.claimed.add(len(claims))
+        if self._traces is not None:
+            self._traces.claimed(claims)
+
+    def _on_reclaimed(self, claims: list[Claim]) -> None:
+        if self._traces is not None:
+            self._traces.claimed(claims)
+        self._wheel.put(claims)
+
     def _on_claimed(self) -> None:
         self._releases.wake()
 
@@ -328,6 +342,7 @@ async def join(
     signer: Signer | None = None,
     monotonic: Callable[[], float] = time.monotonic,
     tally: Tally | None = None,
+    traces: Traces | None = None,
 ) -> Session:
     """A new membership. `monotonic`, in seconds, is for tests."""
     host, pid = socket.gethostname(), os.getpid()
@@ -336,5 +351,5 @@ async def join(
     structlog.contextvars.bind_contextvars(controller_id=controller_id)
     log.info("joined as controller %d (%s:%d)", controller_id, host, pid)
     return Session(
-        shard.engine, controller_id, sender, settings, directory, signer, monotonic, shard.number, tally
+        shard.engine, controller_id, sender, settings, directory, signer, monotonic, shard.number, tally, traces
     )

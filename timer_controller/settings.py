@@ -65,6 +65,9 @@ class ControllerSettings(DatabaseSettings):
         description="Secrets that calls are signed with, each whsec_ and base64 of 24 to 64 bytes, separated by"
         " commas or spaces. Without any, calls are not signed.",
     )
+    traces: bool = Field(
+        False, description="Whether spans are sent, as OpenTelemetry's own variables say (OTEL_…)."
+    )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="What is logged.")
 
     @field_validator("egress_allow")

@@ -109,6 +109,8 @@ timers = Table(
     Column("schedule_id", INTEGER(unsigned=True)),
     # Attempts before it was replayed last: its retry policy counts those that came after.
     Column("attempts_before", SMALLINT(unsigned=True), nullable=False, server_default=text("0")),
+    # Where its create belongs in its client's trace (W3C); null: nowhere.
+    Column("traceparent", VARCHAR(55, charset="ascii", collation="ascii_bin")),
     CheckConstraint(f"priority <= {PRIORITY_MAX}", name="priority"),
     CheckConstraint(f"due_at_us BETWEEN 0 AND {FOREVER_US}", name="due_at_us"),
     CheckConstraint(f"next_at_us BETWEEN 0 AND {FOREVER_US}", name="next_at_us"),
@@ -226,7 +228,6 @@ idempotency_keys = Table(
     metadata,
     Column("key_sha256", BINARY(32), primary_key=True),
     Column("content_sha256", BINARY(32), nullable=False),
-    _id("timer_id", nullable=True),
     Column("answer", MEDIUMBLOB),
     _time("created_at_us"),
     Index(None, "created_at_us"),
@@ -304,10 +305,12 @@ timer_counts = Table(
     metadata,
     Column("collection_id", INTEGER(unsigned=True), primary_key=True, autoincrement=False),
     Column("route_id", INTEGER(unsigned=True), primary_key=True, autoincrement=False),  # 0: none
+    Column("schedule_id", INTEGER(unsigned=True), primary_key=True, autoincrement=False, server_default=text("0")),
     Column("state", VARCHAR(16, charset="ascii", collation="ascii_bin"), primary_key=True),
     Column("slot", SMALLINT(unsigned=True), primary_key=True, autoincrement=False),
     Column("timers", BigInteger, nullable=False),
     Index(None, "route_id"),
+    Index(None, "schedule_id"),
     **_INNODB,
 )
 

@@ -29,6 +29,10 @@ def page(document: Json) -> str:
             for method, operation in operations.items():
                 if name in operation["tags"]:
                     parts += _operation(document, method.upper(), path, operation)
+    parts.append("## What receivers get\n")
+    for item in document["webhooks"].values():
+        for method, operation in item.items():
+            parts += _operation(document, method.upper(), "your URL", operation)
     return "\n".join(parts)
 
 

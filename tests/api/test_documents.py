@@ -21,6 +21,7 @@ from timer_api.routes.schemas import RoutePageShown, RouteShown, SecretShown
 from timer_api.schedules.schemas import BackfillShown, RunsShown, SchedulePageShown, ScheduleShown
 from timer_api.timers.answered import AttemptsShown, BatchShown, TimerPageShown, TimerShown
 from timer_api.timers.bulk import BulkShown
+from timer_api.timers.calls import Notice
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
@@ -45,6 +46,7 @@ MODELS: dict[str, Any] = {
     "ControllersShown": ControllersShown,
     "DiagnosisShown": DiagnosisShown,
     "HealthShown": HealthShown,
+    "Notice": Notice,
 }
 
 
@@ -163,6 +165,29 @@ def check_problems(status: str, examples: dict[str, Any]) -> None:
     for kind_name, example in examples.items():
         problem = example["value"]
         assert (problem["type"], problem["status"]) == (Kind[kind_name].type, int(status))
+
+
+async def test_what_receivers_get_is_described(client: httpx.AsyncClient) -> None:
+    """`tests/integration` has the calls themselves."""
+    document = await document_of(client)
+    assert set(document["webhooks"]) == {"timer", "notice"}
+    for item in document["webhooks"].values():
+        operation = item["post"]
+        media = operation["requestBody"]["content"]["application/json"]
+        model = MODELS[media["schema"]["$ref"].rpartition("/")[2]]
+        TypeAdapter(model).validate_python(media["example"], strict=False)
+        assert all(parameter["description"] for parameter in operation["parameters"])
+
+
+async def test_every_parameter_has_an_example(client: httpx.AsyncClient) -> None:
+    document = await document_of(client)
+    for name, operation in operations(document):
+        for parameter in operation.get("parameters", []):
+            schema = parameter["schema"]
+            options = [schema, *schema.get("anyOf", [])]
+            has_example = {"example", "examples"} & parameter.keys() or any("examples" in one for one in options)
+            # A cursor comes from an answer, and is good for nothing elsewhere.
+            assert has_example or parameter["name"] == "cursor", f"{name}: {parameter['name']}"
 
 
 async def test_every_kind_of_problem_has_an_example(client: httpx.AsyncClient) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
+import random
 import uuid
+import zlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -17,6 +20,7 @@ from tests.db.proxy import Proxy, When
 from timer_api.app import FrontDoor
 from timer_api.errors import Kind
 from timer_api.settings import ApiSettings
+from timer_db.domain.idempotency import PACKED_BYTES_MAX
 
 from .conftest import CountTimers, ready
 from .keyed import BOOTSTRAP, bearing
@@ -101,8 +105,96 @@ async def test_two_keys_are_refused(client: httpx.AsyncClient) -> None:
     assert refused.json()["errors"] == [{"field": "Idempotency-Key", "message": "there are two; send one"}]
 
 
+async def test_a_create_that_was_answered_with_the_holder_of_its_name_is_so_again(
+    client: httpx.AsyncClient, count_timers: CountTimers
+) -> None:
+    """Also when that timer has ended, and a create without the key would make another."""
+    key, document = new_key(), {**CREATE, "name": str(uuid.uuid4())}
+    holder = await client.post("/timers", json=document)
+    first = await send(client, "/timers", document, key)
+    assert (first.status_code, first.json()["id"]) == (200, holder.json()["id"])
+    assert (await client.delete(holder.headers["location"])).status_code == 200
+    before = await count_timers()
+    again = await send(client, "/timers", document, key)
+    assert (again.status_code, again.content) == (200, first.content)
+    assert again.headers["location"] == holder.headers["location"]
+    assert await count_timers() == before
+
+
+@pytest.mark.parametrize("path", ["/timers", "/timers/batch"])
+async def test_the_first_answer_stays_when_its_collection_changes(client: httpx.AsyncClient, path: str) -> None:
+    key, name = new_key(), str(uuid.uuid4())
+    defaults = {"defaults": {"timeout_seconds": 3, "priority": 4}}
+    assert (await client.put(f"/collections/{name}", json=defaults)).status_code == 201
+    document: dict[str, Any] = {**CREATE, "collection": name}
+    if path == "/timers/batch":
+        document = {"timers": [document, {"url": "no"}]}
+    first = await send(client, path, document, key)
+    assert first.is_success
+    changed = {"defaults": {"timeout_seconds": 30, "priority": 7}}
+    assert (await client.put(f"/collections/{name}", json=changed)).status_code == 200
+    assert (await send(client, path, document, key)).content == first.content
+    again = await send(client, path, document, key)
+    assert (again.status_code, again.content) == (first.status_code, first.content)
+    assert again.headers["idempotency-replayed"] == "true"
+
+
+async def test_the_first_answer_stays_when_its_route_goes(client: httpx.AsyncClient) -> None:
+    key, name = new_key(), str(uuid.uuid4())
+    assert (await client.put(f"/routes/{name}", json={"url": "https://example.com/hook"})).status_code == 201
+    document = {"delay": 3600, "route": name}
+    first = await send(client, "/timers", document, key)
+    assert first.status_code == 201
+    assert (await client.delete(first.headers["location"])).status_code == 200
+    assert (await client.delete(f"/routes/{name}")).status_code == 204
+    assert (await send(client, "/timers", document, new_key())).status_code == 422
+    again = await send(client, "/timers", document, key)
+    assert (again.status_code, again.content) == (201, first.content)
+    assert again.headers["idempotency-replayed"] == "true"
+    other = await send(client, "/timers", {**document, "delay": 1}, key)
+    assert other.status_code == 422
+
+
+async def test_a_kept_answer_is_sealed_where_content_is_encrypted(database_url: str) -> None:
+    key, secret = new_key(), str(uuid.uuid4())
+    document = {**CREATE, "meta": secret}
+    old, new = "old:" + "A" * 43 + "=", "new:" + "B" * 42 + "A="
+    async with ready(ApiSettings(db_url=database_url, encryption_keys=old)) as (_, client):
+        first = await send(client, "/timers", document, key)
+        assert secret in first.text
+    [[stored]] = scratch.run(
+        database_url, "SELECT answer FROM idempotency_keys ORDER BY created_at_us DESC LIMIT 1"
+    )
+    assert stored.startswith(b"old\0")
+    with pytest.raises(zlib.error):
+        zlib.decompress(stored[4:])
+    async with ready(ApiSettings(db_url=database_url, encryption_keys=f"{new},{old}")) as (_, client):
+        again = await send(client, "/timers", document, key)
+        assert again.content == first.content
+        assert again.headers["idempotency-replayed"] == "true"
+
+
+async def test_an_answer_too_large_to_keep_is_made_again(
+    client: httpx.AsyncClient, database_url: str, count_timers: CountTimers
+) -> None:
+    key, before = new_key(), await count_timers()
+    bodies = [base64.b64encode(random.Random(n).randbytes(60_000)).decode() for n in range(100)]
+    document = {"timers": [{"delay": 3600, "url": "https://example.com/hook", "body": body} for body in bodies]}
+    first = await send(client, "/timers/batch", document, key)
+    assert first.status_code == 201
+    assert len(zlib.compress(first.content, 1)) > PACKED_BYTES_MAX
+    [[answer]] = scratch.run(
+        database_url, "SELECT answer FROM idempotency_keys ORDER BY created_at_us DESC LIMIT 1"
+    )
+    assert answer is None
+    again = await send(client, "/timers/batch", document, key)
+    assert (again.status_code, again.content) == (201, first.content)
+    assert again.headers["idempotency-replayed"] == "true"
+    assert await count_timers() == before + 100
+
+
 async def test_what_was_refused_is_looked_at_anew(client: httpx.AsyncClient) -> None:
-    """Only what was stored is kept: a name that was taken may be free later."""
+    """Only 2xx answers are kept: a name that was taken may be free later."""
     key, name = new_key(), str(uuid.uuid4())
     holder = await client.post("/timers", json={**CREATE, "name": name})
     document = {**CREATE, "name": name, "priority": 5}
@@ -175,7 +267,9 @@ async def fragile(database_url: str) -> AsyncIterator[tuple[Proxy, FrontDoor, ht
         yield proxy, app, client
 
 
-@pytest.mark.parametrize("at", [b"INSERT INTO idempotency_keys", b"COMMIT", b"INSERT INTO timers"])
+@pytest.mark.parametrize(
+    "at", [b"INSERT INTO idempotency_keys", b"COMMIT", b"INSERT INTO timers", b"UPDATE idempotency_keys"]
+)
 @pytest.mark.parametrize("when", [When.before, When.after], ids=lambda when: when.name)
 async def test_after_an_outage_at_any_statement_a_repeat_makes_it_once(
     fragile: tuple[Proxy, FrontDoor, httpx.AsyncClient], client: httpx.AsyncClient, count_timers: CountTimers,

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="package")
 SHOWN = TypeAdapter(ScheduleShown)
 URL = "https://example.com/hook"
 TIMER = {"url": URL}
+NONE = {"scheduled": 0, "firing": 0, "delivered": 0, "failed": 0, "unknown": 0, "cancelled": 0}
 HOURLY = {"cron": "0 * * * *", "timer": TIMER}
 
 
@@ -78,6 +79,7 @@ async def test_one_that_says_as_little_as_it_may(client: httpx.AsyncClient) -> N
         "next_run_at": at(next_hour),
         "last_run_at": None,
         "last_timer_id": None,
+        "counts": NONE,
         "created_at": made["created_at"],
     }
     assert await get(client, f"/schedules/{name}") == made
@@ -220,6 +222,8 @@ async def test_backfill_makes_the_runs_of_a_stretch(client: httpx.AsyncClient) -
     assert runs[0]["labels"] == {"a": "b"}
     empty = {"from": at(midnight - timedelta(seconds=1)), "to": at(midnight)}
     assert await post(client, f"/schedules/{name}/backfill", **empty) == {"made": 0, "next_from": None}
+    counts = (await get(client, f"/schedules/{name}"))["counts"]
+    assert counts == {**NONE, "scheduled": answer["made"]}
     # Local time of the schedule.
     await put(client, name, 200, cron="0 0 * * *", timezone="Asia/Kolkata", timer=TIMER)
     day = {"from": "2026-01-02T00:00", "to": "2026-01-03T00:00"}

@@ -162,7 +162,7 @@ async def test_moves_changes_and_replays_beside_controllers(wide: Desk, monkeypa
 
 async def _assert_counted(desk: Desk) -> None:
     counted: Counter[str] = Counter()
-    for _, _, state, timers in await desk.rows(counts.sums()):
+    for _, _, _, state, timers in await desk.rows(counts.sums()):
         counted[state] += int(timers)
     ended = dict(
         await desk.rows(

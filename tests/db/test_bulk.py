@@ -74,7 +74,7 @@ def _ids(timers: Iterable[Timer]) -> set[bytes]:
 
 async def _counted(desk: Desk) -> Counter[str]:
     counted: Counter[str] = Counter()
-    for _, _, state, timers in await desk.rows(counts.sums()):
+    for _, _, _, state, timers in await desk.rows(counts.sums()):
         counted[state] += int(timers)
     return counted
 

@@ -146,9 +146,9 @@ async def test_counts_know_what_is_in_hand(desk: Desk) -> None:
     await desk.finish(controller, [finished(done, owner=done.timer.owner, finished_at_us=await desk.now_us())])
     found = {group: dict(+states) for group, states in (await count_states(desk.shards)).items()}
     assert found == {
-        (1, 0): {"firing": 1},
-        (7, 0): {"firing": 1},
-        (7, 3): {"firing": 1, "delivered": 1, "scheduled": 1},
+        (1, 0, 0): {"firing": 1},
+        (7, 0, 0): {"firing": 1},
+        (7, 3, 0): {"firing": 1, "delivered": 1, "scheduled": 1},
     }
 
 

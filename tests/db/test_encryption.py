@@ -47,9 +47,10 @@ async def test_a_claim_of_sealed_timers_is_as_they_are_stored(desk: Desk) -> Non
 async def test_an_earlier_version_goes_on_with_plain_timers(desk: Desk) -> None:
     """During an upgrade it inserts rows without the new column."""
     timer = new_timer(meta="plain")
-    later = "sealed_with, collection_id, route_id, schedule_id, on_failure_url)"
+    later = "sealed_with, collection_id, route_id, schedule_id, on_failure_url, traceparent)"
     before = (
-        statements.insert([row_of(timer)]).replace(f", {later}", ")").removesuffix(",NULL,1,NULL,NULL,NULL)") + ")"
+        statements.insert([row_of(timer)]).replace(f", {later}", ")").removesuffix(",NULL,1,NULL,NULL,NULL,NULL)")
+        + ")"
     )
     assert "sealed_with" not in before
     await desk.write(before)

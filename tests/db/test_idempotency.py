@@ -7,11 +7,11 @@ import hashlib
 
 from tests.db.desk import NOON_US, Desk
 from timer_db.domain.errors import KeyReused
-from timer_db.domain.idempotency import KEPT_SECONDS, KeyAsked, KeyHeld
+from timer_db.domain.idempotency import KEPT_SECONDS, PACKED_BYTES_MAX, AnswerGiven, KeyAsked, KeyHeld
 from timer_db.domain.ids import shard_of
 from timer_db.encryption import Keyring, parse_keys
 from timer_db.engine import open_shards
-from timer_db.operations.idempotency import choose_ids, forget_keys, hold_keys
+from timer_db.operations.idempotency import choose_ids, find_answer, forget_keys, hold_keys, keep_answers
 from timer_db.shards import Shards
 from timer_db.statements.literals import LIST_MAX, NOW_US
 
@@ -65,6 +65,65 @@ async def test_ids_follow_from_the_key_and_its_moment(two_shards: Shards) -> Non
         assert shard_of(named) == two_shards.for_name("default", "a name").number
         assert not set(ids) & set(choose_ids(two_shards, held._replace(first_us=NOON_US + 1000), [None] * 100))
     assert homes == {0, 1}
+
+
+async def test_the_first_answer_that_is_kept_stands(desk: Desk) -> None:
+    [held] = await hold_keys(desk.shards, [KeyAsked(key(20), CONTENT, NOON_US)])
+    assert isinstance(held, KeyHeld)
+    assert held.answer is None
+    assert await keep_answers(desk.shards, [AnswerGiven(key(20), b"first")]) == [b"first"]
+    await hold_keys(desk.shards, [KeyAsked(key(21), CONTENT, NOON_US)])
+    given = [AnswerGiven(key(21), b"other"), AnswerGiven(key(20), b"second"), AnswerGiven(key(21), b"third")]
+    assert await keep_answers(desk.shards, given) == [b"other", b"first", b"other"]
+    same = KeyAsked(key(20), CONTENT, NOON_US + 5)
+    assert await hold_keys(desk.shards, [same]) == [KeyHeld(key(20), NOON_US, True, b"first")]
+    assert await find_answer(desk.shards, same) == b"first"
+    assert await find_answer(desk.shards, same._replace(content_sha256=OTHER)) is None
+    assert await find_answer(desk.shards, same._replace(key_sha256=key(22))) is None
+
+
+async def test_a_key_that_is_free_again_has_no_answer(desk: Desk) -> None:
+    later_us = NOON_US + KEPT_SECONDS * 1_000_000 + 1
+    await hold_keys(desk.shards, [KeyAsked(key(23), CONTENT, NOON_US)])
+    await keep_answers(desk.shards, [AnswerGiven(key(23), b"of yesterday")])
+    assert await find_answer(desk.shards, KeyAsked(key(23), CONTENT, later_us)) is None
+    [held] = await hold_keys(desk.shards, [KeyAsked(key(23), OTHER, later_us)])
+    assert held == KeyHeld(key(23), later_us, is_repeat=False)
+
+
+async def test_many_answers_at_once_and_the_same_ones_elsewhere_agree(desk: Desk) -> None:
+    await hold_keys(desk.shards, [KeyAsked(key(n), CONTENT, NOON_US) for n in range(30, 130)])
+    given = [[AnswerGiven(key(n), b"%d" % who) for n in range(30, 130)] for who in range(6)]
+    for who in range(0, 6, 2):
+        given[who].reverse()
+    kept = await asyncio.gather(*(keep_answers(desk.shards, each) for each in given))
+    of_key = [
+        {one.key_sha256: answer for one, answer in zip(each, answers, strict=True)}
+        for each, answers in zip(given, kept, strict=True)
+    ]
+    assert len(of_key[0]) == 100
+    assert all(each == of_key[0] for each in of_key)
+
+
+async def test_an_answer_survives_what_the_database_allows(desk: Desk) -> None:
+    """As large as one may be, in hexadecimal."""
+    await hold_keys(desk.shards, [KeyAsked(key(24), CONTENT, NOON_US)])
+    packed = bytes(range(256)) * (PACKED_BYTES_MAX // 256)
+    await keep_answers(desk.shards, [AnswerGiven(key(24), packed)])
+    assert await find_answer(desk.shards, KeyAsked(key(24), CONTENT, NOON_US)) == packed
+
+
+async def test_an_answer_whose_encryption_key_is_gone_is_of_no_use(database_url: str) -> None:
+    asked = KeyAsked(key(7001), CONTENT, NOON_US)
+    sealing = open_shards([database_url], keyring=Keyring(parse_keys("k1:" + "A" * 43 + "=")))
+    await hold_keys(sealing, [asked])
+    await keep_answers(sealing, [AnswerGiven(asked.key_sha256, b"secret")])
+    assert await find_answer(sealing, asked) == b"secret"
+    other = open_shards([database_url], keyring=Keyring(parse_keys("k2:" + "B" * 42 + "A=")))
+    [held] = await hold_keys(other, [asked._replace(now_us=NOON_US + 1)])
+    assert isinstance(held, KeyReused), "a hash by a key that is unknown proves nothing"
+    for shards in (sealing, other):
+        await shards.close()
 
 
 async def test_what_was_asked_for_cannot_be_guessed_where_content_is_encrypted(database_url: str) -> None:

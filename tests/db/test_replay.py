@@ -43,7 +43,7 @@ async def _ended(desk: Desk, state: TimerState, outcome: Outcome, **fields: Any)
 
 async def _counted(desk: Desk) -> dict[str, int]:
     rows = await desk.rows(counts.sums())
-    return {state: int(timers) for _, _, state, timers in rows if timers}
+    return {state: int(timers) for _, _, _, state, timers in rows if timers}
 
 
 async def _claimed(desk: Desk) -> Claim:

@@ -85,7 +85,7 @@ async def kept(desk: Desk) -> dict[int, int]:
     """How many timers there are, by collection; the counts say the same."""
     rows = await desk.rows("SELECT collection_id, COUNT(*) FROM timers GROUP BY collection_id")
     found = {int(number): int(count) for number, count in rows}
-    counted = {group: sum(states.values()) for (group, _), states in (await count_states(desk.shards)).items()}
+    counted = {group: sum(states.values()) for (group, _, _), states in (await count_states(desk.shards)).items()}
     assert {number: count for number, count in counted.items() if count} == found
     return found
 

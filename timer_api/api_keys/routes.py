@@ -91,7 +91,7 @@ class ListQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: int = Field(_PAGE_DEFAULT, ge=1, le=_PAGE_MAX, description="The size of a page.")
+    limit: int = Field(_PAGE_DEFAULT, ge=1, le=_PAGE_MAX, description="The size of a page.", examples=[100])
     cursor: Annotated[str, AfterValidator(_cursor)] | None = Field(
         None,
         description="`next_cursor` of the page before.",

@@ -68,8 +68,8 @@ class ListQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    kind: EventKind | None = Field(None, description="Only events of this kind.")
-    limit: int = Field(PAGE_DEFAULT, ge=1, le=PAGE_MAX, description="The size of a page.")
+    kind: EventKind | None = Field(None, description="Only events of this kind.", examples=["route.disabled"])
+    limit: int = Field(PAGE_DEFAULT, ge=1, le=PAGE_MAX, description="The size of a page.", examples=[100])
     cursor: int | None = Field(None, ge=1, le=_ID_MAX, description="`next_cursor` of the page before.")
 
 

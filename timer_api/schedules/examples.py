@@ -25,6 +25,7 @@ SHOWN: dict[str, Any] = {
     "next_run_at": "2026-11-23T08:00:00.000000Z",
     "last_run_at": "2026-11-20T08:00:00.000000Z",
     "last_timer_id": TIMER_ID,
+    "counts": {"scheduled": 1, "firing": 0, "delivered": 5, "failed": 0, "unknown": 0, "cancelled": 0},
     "created_at": "2026-11-02T10:09:56.123456Z",
 }
 ASKED: dict[str, dict[str, Any]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import islice
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from starlette.responses import Response
 from timer_api import groups, json_body
 from timer_api.answers import json_answer
 from timer_api.api_keys.caller import Caller, caller_of
-from timer_api.groups import ListQuery, checked_name, name_in_path
+from timer_api.groups import ListQuery, checked_name, counts_shown, name_in_path
 from timer_api.openapi import NO_BODY, UNAVAILABLE, Parts, answer, invalid_example, needs, problems
 from timer_api.schedules import examples, schemas
 from timer_api.schedules.backfill import backfill
@@ -28,6 +29,7 @@ from timer_db.domain.errors import ScheduleNotFound, ScheduleUnreadable
 from timer_db.domain.representation import rfc3339
 from timer_db.domain.schedule_settings import StoredSchedule
 from timer_db.domain.schedule_times import Times
+from timer_db.operations.counts import by_schedule, count_states
 from timer_db.operations.schedules import (
     delete_schedule,
     get_schedule,
@@ -81,7 +83,7 @@ class RunsQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    count: int = Field(_COUNT_DEFAULT, ge=1, le=SHOWN_MAX, description="At most so many.")
+    count: int = Field(_COUNT_DEFAULT, ge=1, le=SHOWN_MAX, description="At most so many.", examples=[5])
 
 
 @router.put(
@@ -112,7 +114,7 @@ async def put(request: Request, schedule: Name) -> Response:
     directory = await directory_for(service.directory, [settings.timer])
     made = await put_schedule(service.shards, name, with_owner(settings, caller, directory))
     await service.directory.refresh()
-    return json_answer(shown(made.schedule, service.now_us()), 201 if made.created else 200)
+    return json_answer(await _shown(service, made.schedule), 201 if made.created else 200)
 
 
 @router.get(
@@ -135,15 +137,11 @@ async def put(request: Request, schedule: Name) -> Response:
 async def show_page(request: Request, query: Annotated[ListQuery, Query()]) -> Response:
     """A page; `next_cursor` leads to the next one."""
     service, caller = _service(request), caller_of(request)
-    now_us = service.now_us()
+    service.now_us()
     page = await list_schedules(service.shards, query.limit, query.cursor)
     directory = await service.directory.covering([found.settings.owner for found in page.schedules])
-    visible = [
-        shown(found, now_us)
-        for found in page.schedules
-        if caller.sees(directory.names_of(found.settings.owner)[0])
-    ]
-    return json_answer({"schedules": visible, "next_cursor": page.next_cursor})
+    visible = [found for found in page.schedules if caller.sees(directory.names_of(found.settings.owner)[0])]
+    return json_answer({"schedules": await _all_shown(service, visible), "next_cursor": page.next_cursor})
 
 
 @router.get(
@@ -157,10 +155,11 @@ async def show_page(request: Request, query: Annotated[ListQuery, Query()]) -> R
     },
 )
 async def show(request: Request, schedule: Name) -> Response:
-    """Its runs are listed by `GET /timers?schedule=…`."""
+    """Its runs are listed by `GET /timers?schedule=…`. `counts` cost what is in the hands of controllers, however
+    many runs there are."""
     service = _service(request)
     found = await _visible(service, caller_of(request), schedule)
-    return json_answer(shown(found, service.now_us()))
+    return json_answer(await _shown(service, found))
 
 
 @router.delete(
@@ -198,7 +197,7 @@ async def pause(request: Request, schedule: Name) -> Response:
     Those whose time has come are called as usual."""
     service = _service(request)
     found = await _visible(service, caller_of(request), schedule)
-    return json_answer(shown(await pause_schedule(service.shards, found.name), service.now_us()))
+    return json_answer(await _shown(service, await pause_schedule(service.shards, found.name)))
 
 
 @router.post(
@@ -215,7 +214,7 @@ async def resume(request: Request, schedule: Name) -> Response:
     """Which of the runs meanwhile are made now, `catch_up` decides, as after an outage."""
     service = _service(request)
     found = await _visible(service, caller_of(request), schedule)
-    return json_answer(shown(await resume_schedule(service.shards, found.name), service.now_us()))
+    return json_answer(await _shown(service, await resume_schedule(service.shards, found.name)))
 
 
 @router.get(
@@ -301,6 +300,18 @@ async def make_past_runs(request: Request, schedule: Name) -> Response:
 
 def _runs(times: Times, now_us: int, count: int) -> Response:
     return json_answer({"runs": [rfc3339(run_us) for run_us in islice(times.after(now_us), count)]})
+
+
+async def _shown(service: Service, schedule: StoredSchedule) -> ScheduleShown:
+    [answered] = await _all_shown(service, [schedule])
+    return answered
+
+
+async def _all_shown(service: Service, schedules: Sequence[StoredSchedule]) -> list[ScheduleShown]:
+    """With their runs by state."""
+    counts = by_schedule(await count_states(service.shards, schedule_ids=[found.id for found in schedules]))
+    now_us = service.now_us()
+    return [shown(found, now_us, counts_shown(counts.get(found.id, {}))) for found in schedules]
 
 
 async def _visible(service: Service, caller: Caller, name: str) -> StoredSchedule:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, NotRequired, Required
 from pydantic import Field, PlainValidator, WithJsonSchema, with_config
 from typing_extensions import TypedDict
 
-from timer_api.groups import Moment
+from timer_api.groups import CountsShown, Moment
 from timer_api.timers import due
 from timer_api.timers.schemas import STRICT, RunAsked
 from timer_db.domain.cron import CRON_TEXT_MAX
@@ -154,6 +154,7 @@ class ScheduleShown(TypedDict):
         Field(description="When the run that was made last is due. Runs are made some seconds before their time."),
     ]
     last_timer_id: Annotated[str | None, Field(description="The timer of that run.")]
+    counts: Annotated[CountsShown, Field(description="Its runs by state; those that are made and kept.")]
     created_at: Moment
     unreadable: NotRequired[
         Annotated[str, Field(description="Why `timer` cannot be decrypted; absent when all is well.")]

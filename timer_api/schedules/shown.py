@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from timer_api.groups import CountsShown
 from timer_api.schedules.schemas import ScheduleShown
 from timer_db.domain.representation import rfc3339
 from timer_db.domain.schedule_settings import StoredSchedule
 
 
-def shown(schedule: StoredSchedule, now_us: int) -> ScheduleShown:
+def shown(schedule: StoredSchedule, now_us: int, counts: CountsShown) -> ScheduleShown:
     """A schedule for an answer at `now_us`."""
     settings = schedule.settings
     answer: ScheduleShown = {
@@ -25,6 +26,7 @@ def shown(schedule: StoredSchedule, now_us: int) -> ScheduleShown:
         "next_run_at": _moment(_next_us(schedule, now_us)),
         "last_run_at": _moment(schedule.last_run_at_us),
         "last_timer_id": None if schedule.last_timer_id is None else str(schedule.last_timer_id),
+        "counts": counts,
         "created_at": rfc3339(schedule.created_at_us),
     }
     if schedule.unreadable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import NamedTuple
 
 from starlette.types import Receive, Scope, Send
 
@@ -13,6 +14,8 @@ from timer_api.errors import RETRY_AFTER_SECONDS
 from timer_api.service import Service
 from timer_api.timers import batch_body
 from timer_api.timers.batch_work import CHUNK_BYTES, PATH, BatchWork
+from timer_db.domain.idempotency import KeptAnswer, KeyHeld
+from timer_db.domain.traceparent import traceparent_of
 
 __all__ = ["PATH", "handle"]
 
@@ -38,27 +41,54 @@ async def handle(service: Service, caller: Caller, scope: Scope, receive: Receiv
             caller.charge(len(items.values), taken=1)
             held = None
             if key is not None:
-                held = await idempotency.hold(service, caller, key, PATH, raw, service.now_us())
-            work = BatchWork(service, caller, items, held)
+                asked = await idempotency.ask(caller, key, PATH, raw, service.now_us())
+                held = await idempotency.hold(service, asked)
             del raw
-            await work.make()
-        status = 207 if work.refused else 201
-        await _send(work, status, send)
-    return status
+            work = BatchWork(service, caller, items, held, traceparent_of(headers))
+            answer = await _answer(service, work, held)
+        await _send(answer, send)
+    return answer.status
 
 
-async def _send(work: BatchWork, status: int, send: Send) -> None:
-    """Chunk by chunk: the server passes one on when the client has taken the one before."""
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % sum(map(len, work.pieces)))]
+class _Answer(NamedTuple):
+    status: int
+    pieces: list[bytes]
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+async def _answer(service: Service, work: BatchWork, held: KeyHeld | None) -> _Answer:
+    """Make the timers, unless the same request was answered before."""
+    if held and held.answer:
+        first = await idempotency.unpacked(held.answer)
+        return _Answer(first.status, [first.body], (idempotency.IS_REPLAYED,))
+    await work.make()
+    status = 207 if work.refused else 201
+    replayed = (idempotency.IS_REPLAYED,) if work.replayed else ()
     if work.lost:
-        headers.append((b"retry-after", b"%d" % RETRY_AFTER_SECONDS))
-    if work.replayed:
-        headers.append(idempotency.IS_REPLAYED)
-    await send({"type": "http.response.start", "status": status, "headers": headers})
+        # Nobody knows yet what comes of all of them: a repeat tries again.
+        return _Answer(status, work.pieces, ((b"retry-after", b"%d" % RETRY_AFTER_SECONDS), *replayed))
+    if held is None:
+        return _Answer(status, work.pieces)
+    given = KeptAnswer(status, "", b"".join(work.pieces))
+    kept = await idempotency.keep(service, held, given)
+    if kept is not given:
+        return _Answer(kept.status, [kept.body], (idempotency.IS_REPLAYED,))
+    return _Answer(status, work.pieces, replayed)
+
+
+async def _send(answer: _Answer, send: Send) -> None:
+    """Chunk by chunk: the server passes one on when the client has taken the one before."""
+    size_bytes = sum(map(len, answer.pieces))
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % size_bytes),
+        *answer.headers,
+    ]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS):
-            for number, piece in enumerate(work.pieces, 1):
-                more = number < len(work.pieces)
+            for number, piece in enumerate(answer.pieces, 1):
+                more = number < len(answer.pieces)
                 await send({"type": "http.response.body", "body": piece, "more_body": more})
     except TimeoutError:
         # The server closes the connection when an answer does not end.

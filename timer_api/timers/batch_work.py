@@ -53,11 +53,19 @@ class _Chunk:
 class BatchWork:
     """One call's timers. `pieces` is the answer's body, once they are made."""
 
-    def __init__(self, service: Service, caller: Caller, items: Items, held: KeyHeld | None = None) -> None:
+    def __init__(
+        self,
+        service: Service,
+        caller: Caller,
+        items: Items,
+        held: KeyHeld | None = None,
+        traceparent: str | None = None,
+    ) -> None:
         self._service = service
         self._caller = caller
         self._items = items
         self._held = held
+        self._traceparent = traceparent
         # One moment for all: those with one delay are due together.
         self._now_us = service.now_us() if held is None else held.first_us
         self._next = 0
@@ -121,7 +129,7 @@ class BatchWork:
             asked = check(value)
             owner = owner_of(asked, self._caller, directory)
             defaults = directory.collections[owner.collection_id].settings.defaults
-            return build(asked, timer_id, self._now_us, owner, defaults)
+            return build(asked, timer_id, self._now_us, owner, defaults, self._traceparent)
         except Problem as problem:
             return problem
 

@@ -7,6 +7,8 @@ documents the call.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from starlette.types import Receive, Scope, Send
 
 from timer_api import idempotency, json_body, json_value
@@ -16,9 +18,13 @@ from timer_api.intake import LineFull
 from timer_api.service import Service
 from timer_api.timers.creation import build, check
 from timer_api.timers.owner import directory_for, owner_of
+from timer_api.timers.schemas import TimerAsked
 from timer_api.timers.shown import shown
+from timer_db.domain.idempotency import KeptAnswer, KeyAsked
 from timer_db.domain.owner import DEFAULT_COLLECTION
-from timer_db.operations.idempotency import choose_ids, find_stored
+from timer_db.domain.timer import Timer
+from timer_db.domain.traceparent import traceparent_of
+from timer_db.operations.idempotency import choose_ids, find_answer, find_stored
 from timer_db.operations.schedule import Scheduled, choose_id
 
 PATH = "/timers"
@@ -34,38 +40,76 @@ async def handle(service: Service, caller: Caller, scope: Scope, receive: Receiv
     key = idempotency.key_of(headers)
     raw = await json_body.read(headers, receive, service.settings.api_body_bytes)
     asked = check(json_value.parse_object(raw))
-    now_us = service.now_us()
-    directory = await directory_for(service.directory, [asked])
-    owner = owner_of(asked, caller, directory)
-    collection, name = asked.get("collection", DEFAULT_COLLECTION), asked.get("name")
-    defaults = directory.collections[owner.collection_id].settings.defaults
-    held = None
+    request = _Request(service, caller, asked, len(raw), traceparent_of(headers))
     if key is None:
-        timer_id = choose_id(service.shards, now_us, collection, name)
+        answer, is_replayed = await _made(request), False
     else:
-        held = await idempotency.hold(service, caller, key, PATH, raw, now_us)
-        now_us = held.first_us
-        (timer_id,) = choose_ids(service.shards, held, [None if name is None else (collection, name)])
-    timer = build(asked, timer_id, now_us, owner, defaults)
-    is_replayed = held is not None and held.is_repeat and bool(await find_stored(service.shards, [timer_id]))
-    if is_replayed:
-        made = Scheduled(timer, True)
-    else:
-        try:
-            made = await service.store(timer, len(raw))
-        except LineFull:
-            raise Problem(Kind.busy, "too many creates are waiting; try again soon") from None
-    directory = await service.directory.covering([made.timer.owner])
-    # With a key, a repeat is answered as the first time, unless defaults of its collection have changed.
-    body = shown(made, service.clock.latest_us() if held is None else now_us, directory).encode()
+        key_asked = await idempotency.ask(caller, key, PATH, raw, service.now_us())
+        answer, is_replayed = await _made_once(request, key_asked)
     answer_headers = [
         (b"content-type", b"application/json"),
-        (b"content-length", b"%d" % len(body)),
-        (b"location", f"{PATH}/{made.timer.id}".encode()),
+        (b"content-length", b"%d" % len(answer.body)),
+        (b"location", answer.location.encode()),
     ]
     if is_replayed:
         answer_headers.append(idempotency.IS_REPLAYED)
-    status = 201 if made.created else 200
-    await send({"type": "http.response.start", "status": status, "headers": answer_headers})
-    await send({"type": "http.response.body", "body": body})
-    return status
+    await send({"type": "http.response.start", "status": answer.status, "headers": answer_headers})
+    await send({"type": "http.response.body", "body": answer.body})
+    return answer.status
+
+
+class _Request(NamedTuple):
+    service: Service
+    caller: Caller
+    asked: TimerAsked
+    size_bytes: int
+    traceparent: str | None
+
+
+async def _made(request: _Request) -> KeptAnswer:
+    service, caller, asked, size_bytes, traceparent = request
+    now_us = service.now_us()
+    directory = await directory_for(service.directory, [asked])
+    owner = owner_of(asked, caller, directory)
+    defaults = directory.collections[owner.collection_id].settings.defaults
+    timer_id = choose_id(service.shards, now_us, asked.get("collection", DEFAULT_COLLECTION), asked.get("name"))
+    timer = build(asked, timer_id, now_us, owner, defaults, traceparent)
+    return await _answer(service, await _stored(service, timer, size_bytes), service.clock.latest_us())
+
+
+async def _made_once(request: _Request, key: KeyAsked) -> tuple[KeptAnswer, bool]:
+    """The answer, and whether an earlier request with this key had stored the timer or was answered so."""
+    service, caller, asked, size_bytes, traceparent = request
+    try:
+        directory = await directory_for(service.directory, [asked])
+        owner = owner_of(asked, caller, directory)
+    except Problem:
+        # Its collection or route may be gone since it was answered.
+        if packed := await find_answer(service.shards, key):
+            return await idempotency.unpacked(packed), True
+        raise
+    held = await idempotency.hold(service, key)
+    if held.answer:
+        return await idempotency.unpacked(held.answer), True
+    collection, name = asked.get("collection", DEFAULT_COLLECTION), asked.get("name")
+    (timer_id,) = choose_ids(service.shards, held, [None if name is None else (collection, name)])
+    defaults = directory.collections[owner.collection_id].settings.defaults
+    timer = build(asked, timer_id, held.first_us, owner, defaults, traceparent)
+    is_stored = held.is_repeat and bool(await find_stored(service.shards, [timer_id]))
+    made = Scheduled(timer, True) if is_stored else await _stored(service, timer, size_bytes)
+    answer = await _answer(service, made, held.first_us)
+    kept = await idempotency.keep(service, held, answer)
+    return kept, is_stored or kept is not answer
+
+
+async def _stored(service: Service, timer: Timer, size_bytes: int) -> Scheduled:
+    try:
+        return await service.store(timer, size_bytes)
+    except LineFull:
+        raise Problem(Kind.busy, "too many creates are waiting; try again soon") from None
+
+
+async def _answer(service: Service, made: Scheduled, now_us: int) -> KeptAnswer:
+    directory = await service.directory.covering([made.timer.owner])
+    body = shown(made, now_us, directory).encode()
+    return KeptAnswer(201 if made.created else 200, f"{PATH}/{made.timer.id}", body)

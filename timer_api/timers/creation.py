@@ -63,7 +63,12 @@ def _check(kind: TypeAdapter[Asked], document: dict[str, Any]) -> Asked:
 
 
 def build(
-    asked: TimerAsked, timer_id: UUID, now_us: int, owner: Owner = BY_DEFAULT, defaults: Defaults = NO_DEFAULTS
+    asked: TimerAsked,
+    timer_id: UUID,
+    now_us: int,
+    owner: Owner = BY_DEFAULT,
+    defaults: Defaults = NO_DEFAULTS,
+    traceparent: str | None = None,
 ) -> Timer:
     """The timer that was asked for at `now_us`, as it stands once it is stored. What it leaves out its route
     decides, if it has one, or the `defaults` of its collection.
@@ -72,7 +77,7 @@ def build(
     """
     due_at_us, as_given = due_of(asked, now_us)
     try:
-        timer = timer_of(asked, timer_id, due_at_us, now_us, owner, defaults, as_given)
+        timer = timer_of(asked, timer_id, due_at_us, now_us, owner, defaults, as_given, traceparent)
     except ValueError:
         raise invalid([NO_BASE64]) from None
     # What of a policy is left out is known only now.

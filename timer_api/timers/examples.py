@@ -127,10 +127,20 @@ _REFUSED = Problem(
 ANSWERS: dict[str, object] = {
     "timer": TIMER,
     "named timer": {**TIMER, "name": "invoice-17"},
+    "timer by name": {**TIMER, "name": "reminder-4711", "collection": "newsletters"},
     "batch": {"results": [{**TIMER, "name": "reminder-1"}, {**TIMER, "id": OTHER_ID, "name": "reminder-2"}]},
     "partial batch": {"results": [TIMER, {"error": {**_REFUSED.document("/timers/batch"), "index": 1}}]},
     "cancelled timer": {
         **TIMER,
+        "time_left": 0,
+        "status": "cancelled",
+        "next_attempt_at": None,
+        "ended_at": "2026-11-20T10:12:01.000000Z",
+    },
+    "cancelled timer by name": {
+        **TIMER,
+        "name": "reminder-4711",
+        "collection": "newsletters",
         "time_left": 0,
         "status": "cancelled",
         "next_attempt_at": None,

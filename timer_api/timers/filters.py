@@ -21,10 +21,14 @@ from timer_db.operations.directory import DirectoryKeeper
 
 _UNKNOWN = "there is none of this name"
 
-_State = Annotated[TimerState, Field(strict=False, description="In this state.")]
-_Collection = Annotated[GroupName, Field(description="Of the collection with this name.")]
-_Route = Annotated[GroupName, Field(description="Of the route with this name.")]
-_Schedule = Annotated[GroupName, Field(description="Runs of the schedule with this name.")]
+_State = Annotated[TimerState, Field(strict=False, description="In this state.", examples=["scheduled"])]
+_Collection = Annotated[
+    GroupName, Field(description="Of the collection with this name.", examples=["newsletters"])
+]
+_Route = Annotated[GroupName, Field(description="Of the route with this name.", examples=["billing"])]
+_Schedule = Annotated[
+    GroupName, Field(description="Runs of the schedule with this name.", examples=["daily-report"])
+]
 _Selector = Annotated[
     str,
     Field(

@@ -32,9 +32,11 @@ class ListQuery(FilterQuery):
     """What `GET /timers` can be asked for."""
 
     name: Name | None = Field(
-        None, description="Only the timer with this name, in `collection` (the default one, unless it is given)."
+        None,
+        description="Only the timer with this name, in `collection` (the default one, unless it is given).",
+        examples=["invoice-17"],
     )
-    limit: int = Field(PAGE_DEFAULT, ge=1, le=PAGE_MAX, description="The size of a page.")
+    limit: int = Field(PAGE_DEFAULT, ge=1, le=PAGE_MAX, description="The size of a page.", examples=[100])
     cursor: str | None = Field(
         None,
         max_length=cursors.CHARACTERS_MAX,

@@ -28,6 +28,7 @@ from timer_db.domain.names import NAME_MAX, check_name
 from timer_db.domain.representation import represent
 from timer_db.domain.states import TimerState
 from timer_db.domain.timer import Timer
+from timer_db.domain.traceparent import traceparent_of
 from timer_db.operations.cancel import cancel
 from timer_db.operations.change import replace_whole
 from timer_db.operations.inspect import find_named
@@ -64,11 +65,13 @@ Named = Annotated[
     operation_id="put_timer",
     openapi_extra=needs(Scope.timers_write) | groups.body("NamedTimerAsked", _EXAMPLES),
     responses={
-        201: answer("It is made.", "TimerShown", "timer", leads_to=_BY_ID, Location="The path of the timer."),
+        201: answer(
+            "It is made.", "TimerShown", "timer by name", leads_to=_BY_ID, Location="The path of the timer."
+        ),
         200: answer(
             "The timer with this name waited, and is as asked for now.",
             "TimerShown",
-            "timer",
+            "timer by name",
             leads_to=_BY_ID,
             Location="The path of the timer.",
         ),
@@ -105,7 +108,8 @@ async def put_timer(request: Request, collection: InCollection, name: Named) -> 
         raise CollectionNotFound(collection)
     owner = owner_of(asked, caller, directory)
     defaults = directory.collections[owner.collection_id].settings.defaults
-    timer = build(asked, choose_id(service.shards, now_us, collection, wanted), now_us, owner, defaults)
+    timer_id = choose_id(service.shards, now_us, collection, wanted)
+    timer = build(asked, timer_id, now_us, owner, defaults, traceparent_of(request.headers.raw))
     size_bytes = len(orjson.dumps(raw))
     for _ in range(_TRIES_MAX):
         put, is_new = await _put(service, collection, timer, size_bytes)
@@ -144,7 +148,7 @@ async def _put(service: Service, collection: str, timer: Timer, size_bytes: int)
     operation_id="get_named_timer",
     openapi_extra=needs(Scope.timers_read),
     responses={
-        200: answer("The timer as it stands.", "TimerShown", "timer", leads_to=_BY_ID),
+        200: answer("The timer as it stands.", "TimerShown", "timer by name", leads_to=_BY_ID),
         **problems(_ONE, NO_BODY, _NOT_FOUND, _NAME_INVALID, examples.UNREADABLE, UNAVAILABLE),
     },
 )
@@ -161,7 +165,7 @@ async def show_named_timer(request: Request, collection: InCollection, name: Nam
     operation_id="cancel_named_timer",
     openapi_extra=needs(Scope.timers_write),
     responses={
-        200: answer("It is cancelled, and will not be called.", "TimerShown", "cancelled timer"),
+        200: answer("It is cancelled, and will not be called.", "TimerShown", "cancelled timer by name"),
         **problems(_ONE, NO_BODY, _NOT_FOUND, examples.NOT_CANCELLABLE, _NAME_INVALID, UNAVAILABLE),
     },
 )

@@ -9,7 +9,20 @@ from timer_api import groups, idempotency
 from timer_api.answers import json_answer
 from timer_api.api_keys.caller import caller_of
 from timer_api.openapi import NO_BODY, REF, UNAVAILABLE, Parts, answer, invalid_example, needs, problems
-from timer_api.timers import answered, batch, bulk, changing, create, due, examples, listing, named, one, schemas
+from timer_api.timers import (
+    answered,
+    batch,
+    bulk,
+    calls,
+    changing,
+    create,
+    due,
+    examples,
+    listing,
+    named,
+    one,
+    schemas,
+)
 from timer_api.timers.one import ID_INVALID, TimerId, check_visible, parsed, service_of, visible
 from timer_db.domain.api_key import Scope
 from timer_db.domain.errors import ContentUnreadable
@@ -52,8 +65,10 @@ DOCUMENTED = Parts(
         "BatchShown": answered.BatchShown,
         "TimerPageShown": answered.TimerPageShown,
         "AttemptsShown": answered.AttemptsShown,
+        **calls.MODELS,
     },
     examples=examples.ANSWERS,
+    webhooks=calls.WEBHOOKS,
     refinements={
         "TimerAsked": _RULES,
         "NamedTimerAsked": _RULES,

@@ -24,6 +24,7 @@ def timer_of(
     owner: Owner,
     defaults: Defaults = NO_DEFAULTS,
     due_as_given: str = "",
+    traceparent: str | None = None,
 ) -> Timer:
     """The timer as it stands once it is stored. What is left out its route decides, if it has one, or the
     `defaults` of its collection. ValueError when `body_base64` is none."""
@@ -50,6 +51,7 @@ def timer_of(
         owner,
         asked.get("on_failure_url"),
         due_as_given,
+        traceparent,
         TimerState.scheduled,
         0,
         due_at_us,

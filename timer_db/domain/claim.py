@@ -26,6 +26,8 @@ class Claim:
     """Body, meta, headers and labels were left out: `operations.claim.load_whole` reads them."""
     waited_for: bytes | None = None
     """The key of what it was deferred for before it was claimed; None: it comes from the queue."""
+    claimed_at_ns: int = 0
+    """Unix time in nanoseconds by our own clock, where claims are traced."""
 
 
 @dataclass(slots=True)

@@ -43,6 +43,8 @@ class ClaimedTimer:
     attempts_before: int = 0
     sealed_with: str = ""
     """The id of the key with which headers, meta and body are sealed, as one value in `body`; empty: none."""
+    traceparent: str = ""
+    """Where its create belongs in its client's trace; empty: nowhere."""
 
     @property
     def id(self) -> UUID:

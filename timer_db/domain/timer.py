@@ -47,6 +47,8 @@ class NewTimer:
     """Called once when the timer ends as failed or unknown."""
     due_as_given: str = ""
     """The due time in the client's own form, such as `delay=90.0`: what a repeated create is compared by."""
+    traceparent: str | None = None
+    """Where its create belongs in its client's trace (W3C Trace Context); None: nowhere."""
 
 
 @dataclass(slots=True)

@@ -39,6 +39,6 @@ async def cancel_some(connection: Connection, found: Sequence[Standing]) -> Done
         ends = [(TimerState.cancelled, timer_id, now_us) for timer_id in done.changed]
         await connection.write(attempts.end(ends), count=count)
         by_owner = await connection.rows(timers.owners(done.changed))
-        cancelled = {Counted(c, r, TimerState.cancelled): number for c, r, number in by_owner}
+        cancelled = {Counted(c, r, s, TimerState.cancelled): number for c, r, s, number in by_owner}
         await connection.write(counts.add(cancelled))
     return done

@@ -108,8 +108,8 @@ async def rewrite(
         values["attempts_before"] = old.attempts
     await connection.write(timers.change(old.id.bytes, values), count=1)
     await _mark(connection, old, new)
-    if old.owner[:2] != new.owner[:2]:
-        change = {Counted(*old.owner[:2], MADE): -1, Counted(*new.owner[:2], MADE): 1}
+    if old.owner != new.owner:
+        change = {Counted(*old.owner, MADE): -1, Counted(*new.owner, MADE): 1}
         await connection.write(counts.add(change))
     await connection.write(queue.put([entry_of(old.id, new.priority, at_us)]), count=1)
 

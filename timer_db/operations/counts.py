@@ -1,4 +1,4 @@
-"""How many timers there are of a collection or a route, and in which states: from sums that are kept with them."""
+"""How many timers of a collection, a route or a schedule there are, in which states: from sums that are kept."""
 
 from __future__ import annotations
 
@@ -13,30 +13,36 @@ from timer_db.statements import claims, counts
 from timer_db.statements.counts import MADE
 from timer_db.transactions import Connection
 
-Group = tuple[int, int]
-"""The numbers of a collection and a route; 0: timers without one."""
+Group = tuple[int, int, int]
+"""The numbers of a collection, a route and a schedule; 0: timers without one."""
 Counts = Mapping[Group, Counter[TimerState]]
+_Sum = tuple[int, int, int, str, int]
 
 
 async def count_states(
-    shards: Shards, *, collection_ids: Iterable[int] | None = None, route_ids: Iterable[int] | None = None
+    shards: Shards,
+    *,
+    collection_ids: Iterable[int] | None = None,
+    route_ids: Iterable[int] | None = None,
+    schedule_ids: Iterable[int] | None = None,
 ) -> Counts:
     """How many timers are in each state, to within what moves meanwhile: of these collections, or of these routes,
-    or of all.
+    or of these schedules, or of all. Only where they are asked for are schedules told apart.
 
     Costs a row per group and what is in the hands of controllers, some microseconds a timer; nothing for those
     that wait or have ended.
     """
     found: defaultdict[Group, Counter[TimerState]] = defaultdict(Counter)
-    statement = counts.sums(collection_ids, route_ids)
+    per_schedule = schedule_ids is not None
+    statement = counts.sums(collection_ids, route_ids, schedule_ids, per_schedule=per_schedule)
     for shard in shards:
 
-        async def work(connection: Connection) -> tuple[Counter[Group], list[tuple[int, int, str, int]]]:
-            return await _in_hand(connection), await connection.rows(statement)
+        async def work(connection: Connection) -> tuple[Counter[Group], list[_Sum]]:
+            return await _in_hand(connection, per_schedule=per_schedule), await connection.rows(statement)
 
         firing, sums = await transactions.run(shard.engine, work)
-        for collection_id, route_id, state, timers in sums:
-            group = found[collection_id, route_id]
+        for collection_id, route_id, schedule_id, state, timers in sums:
+            group = found[collection_id, route_id, schedule_id]
             if state == MADE:
                 group[TimerState.scheduled] += int(timers)
             else:
@@ -56,6 +62,11 @@ def by_collection(counts: Counts) -> Mapping[int, Counter[TimerState]]:
 def by_route(counts: Counts) -> Mapping[int, Counter[TimerState]]:
     """The same for each route by its number."""
     return _summed((group[1], states) for group, states in counts.items())
+
+
+def by_schedule(counts: Counts) -> Mapping[int, Counter[TimerState]]:
+    """The same for each schedule by its number."""
+    return _summed((group[2], states) for group, states in counts.items())
 
 
 def _summed(parts: Iterable[tuple[int, Counter[TimerState]]]) -> Mapping[int, Counter[TimerState]]:
@@ -98,20 +109,21 @@ async def _sums(
     statement = counts.sums(collection_ids, route_ids)
     for shard in shards:
 
-        async def work(connection: Connection) -> list[tuple[int, int, str, int]]:
+        async def work(connection: Connection) -> list[_Sum]:
             return await connection.rows(statement)
 
-        for collection_id, _, state, timers in await transactions.run(shard.engine, work):
+        for collection_id, _, _, state, timers in await transactions.run(shard.engine, work):
             found[collection_id, state] += int(timers)
     return found
 
 
-async def _in_hand(connection: Connection) -> Counter[Group]:
+async def _in_hand(connection: Connection, *, per_schedule: bool) -> Counter[Group]:
     """What controllers hold and nobody has written down the end of."""
     found: Counter[Group] = Counter()
     for controller_id, number, claimed_at_us, packed in await connection.rows(claims.ALL_WITH_TIMES):
         timer_ids = [entry.timer_id for entry in unpack(bytes(packed))]
         if timer_ids:
             statement = counts.in_batch(controller_id, number, claimed_at_us, timer_ids)
-            found.update({(c, r): int(timers) for c, r, timers in await connection.rows(statement)})
+            for collection_id, route_id, schedule_id, timers in await connection.rows(statement):
+                found[collection_id, route_id, schedule_id if per_schedule else 0] += int(timers)
     return found

@@ -140,7 +140,7 @@ def _ends(finished: Iterable[Finished]) -> Counter[Counted]:
     ended: Counter[Counted] = Counter()
     # Nearly all are of a few kinds: a name is built for each kind and not for each timer.
     for (owner, state), number in Counter(map(_KIND, finished)).items():
-        ended[Counted(owner.collection_id, owner.route_id, state)] += number
+        ended[Counted(owner.collection_id, owner.route_id, owner.schedule_id, state)] += number
     return ended
 
 

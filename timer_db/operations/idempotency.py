@@ -1,17 +1,19 @@
-"""Hold idempotency keys for requests, and choose the ids that follow from them."""
+"""Hold idempotency keys for requests, choose the ids that follow from them, and keep what was answered."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from timer_db import transactions
 from timer_db.domain import ids
-from timer_db.domain.errors import KeyReused
-from timer_db.domain.idempotency import KEPT_SECONDS, KeyAsked, KeyHeld
+from timer_db.domain.errors import ContentUnreadable, KeyReused
+from timer_db.domain.idempotency import KEPT_SECONDS, AnswerGiven, KeyAsked, KeyHeld
+from timer_db.encryption import Content, Keyring
 from timer_db.shards import Shard, Shards
 from timer_db.statements import idempotency as statements
 from timer_db.statements import timers
@@ -19,6 +21,14 @@ from timer_db.statements.literals import LIST_MAX
 from timer_db.transactions import Connection
 
 _KEPT_US = KEPT_SECONDS * 1_000_000
+
+
+class _Row(NamedTuple):
+    """What is stored of a key."""
+
+    content_sha256: bytes
+    first_us: int
+    answer: bytes | None
 
 
 async def hold_keys(shards: Shards, asked: Sequence[KeyAsked]) -> list[KeyHeld | KeyReused]:
@@ -30,42 +40,116 @@ async def hold_keys(shards: Shards, asked: Sequence[KeyAsked]) -> list[KeyHeld |
     for each in asked:
         # Of several with one key in one call, the first has it.
         by_shard[_home(shards, each.key_sha256).number].setdefault(each.key_sha256, each)
-    found: dict[bytes, tuple[bytes, int]] = {}
+    found: dict[bytes, _Row] = {}
     for shard in shards:
         if of_shard := by_shard.get(shard.number):
             found.update(await _hold_on(shard, sorted(of_shard.values())))
     results: list[KeyHeld | KeyReused] = []
     taken: set[bytes] = set()
     for each in asked:
-        content, first_us = found[each.key_sha256]
+        content, first_us, answer = found[each.key_sha256]
         shard = _home(shards, each.key_sha256)
         if not shard.keyring.is_hash_of(content, each.content_sha256):
             results.append(KeyReused())
         else:
             is_repeat = first_us != each.now_us or each.key_sha256 in taken
-            results.append(KeyHeld(each.key_sha256, first_us, is_repeat))
+            results.append(KeyHeld(each.key_sha256, first_us, is_repeat, answer))
         taken.add(each.key_sha256)
     return results
 
 
-async def _hold_on(shard: Shard, asked: Sequence[KeyAsked]) -> dict[bytes, tuple[bytes, int]]:
-    """Content and first moment of each key, which are these requests' or those of others before them."""
+async def _hold_on(shard: Shard, asked: Sequence[KeyAsked]) -> dict[bytes, _Row]:
+    """What is stored of each key, which is these requests' or that of others before them."""
     hashes = {each.key_sha256: shard.keyring.hash(each.content_sha256) for each in asked}
 
-    async def work(connection: Connection) -> dict[bytes, tuple[bytes, int]]:
+    async def work(connection: Connection) -> dict[bytes, _Row]:
         await connection.write(
             statements.take([(each.key_sha256, hashes[each.key_sha256], each.now_us) for each in asked])
         )
-        rows = await connection.rows(statements.holders(hashes))
-        held = {bytes(key): (bytes(content), int(first_us)) for key, content, first_us in rows}
+        held = await _rows(connection, shard.keyring, hashes)
         for each in asked:
             key = each.key_sha256
-            if held[key][1] < each.now_us - _KEPT_US:
+            if held[key].first_us < each.now_us - _KEPT_US:
                 await connection.write(statements.renew(key, hashes[key], each.now_us), count=1)
-                held[key] = (hashes[key], each.now_us)
+                held[key] = _Row(hashes[key], each.now_us, None)
         return held
 
     return await transactions.run(shard.engine, work)
+
+
+async def find_answer(shards: Shards, asked: KeyAsked) -> bytes | None:
+    """What this very request was answered, packed, if it came before; without holding the key."""
+    shard = _home(shards, asked.key_sha256)
+
+    async def work(connection: Connection) -> dict[bytes, _Row]:
+        return await _rows(connection, shard.keyring, [asked.key_sha256])
+
+    row = (await transactions.run(shard.engine, work)).get(asked.key_sha256)
+    if row is None or row.first_us < asked.now_us - _KEPT_US:
+        return None
+    return row.answer if shard.keyring.is_hash_of(row.content_sha256, asked.content_sha256) else None
+
+
+async def keep_answers(shards: Shards, given: Sequence[AnswerGiven]) -> list[bytes]:
+    """Keep the answers of held keys; gives what each is to be answered, in order: the first that was kept.
+
+    One commit per server. Safe to repeat.
+    """
+    by_shard: defaultdict[int, dict[bytes, bytes]] = defaultdict(dict)
+    for key, packed in given:
+        by_shard[_home(shards, key).number].setdefault(key, packed)
+    kept: dict[bytes, bytes] = {}
+    for shard in shards:
+        if of_shard := by_shard.get(shard.number):
+            kept.update(await _keep_on(shard, of_shard))
+    return [kept[each.key_sha256] for each in given]
+
+
+async def _keep_on(shard: Shard, answers: dict[bytes, bytes]) -> dict[bytes, bytes]:
+    keyring = shard.keyring
+    statement = statements.keep([(key, _sealed(keyring, key, answers[key])) for key in sorted(answers)])
+
+    async def work(connection: Connection) -> dict[bytes, bytes]:
+        if await connection.write(statement) == len(answers):
+            return answers
+        # Others with the same key were faster, or this was committed before and is repeated.
+        rows = await _rows(connection, keyring, answers)
+        return answers | {key: row.answer for key, row in rows.items() if row.answer is not None}
+
+    return await transactions.run(shard.engine, work)
+
+
+async def _rows(connection: Connection, keyring: Keyring, keys: Iterable[bytes]) -> dict[bytes, _Row]:
+    rows = await connection.rows(statements.holders(keys))
+    return {
+        bytes(key): _Row(bytes(content), int(first_us), _opened(keyring, bytes(key), answer))
+        for key, content, first_us, answer in rows
+    }
+
+
+def _sealed(keyring: Keyring, key: bytes, packed: bytes) -> bytes:
+    """An answer as it is stored: the id of the key that seals it, if one does, a zero byte, and the rest."""
+    if not keyring:
+        return b"\0" + packed
+    return keyring.sealing_id.encode() + b"\0" + keyring.seal(_sealed_for(key), Content(None, None, packed))
+
+
+def _opened(keyring: Keyring, key: bytes, stored: bytes | None) -> bytes | None:
+    """The packed answer; None when there is none, or none that can be read: then it is made again."""
+    if stored is None:
+        return None
+    key_id, _, value = bytes(stored).partition(b"\0")
+    if not key_id:
+        return value
+    try:
+        return keyring.open(_sealed_for(key), key_id.decode(), value).body
+    except ContentUnreadable:
+        return None
+
+
+def _sealed_for(key: bytes) -> bytes:
+    """What a sealed answer belongs to."""
+    return key[:16]
 
 
 def choose_ids(

@@ -67,4 +67,5 @@ def _notice_of(row: Sequence[Any], ended: Finished) -> NewTimer:
         labels={LABEL: str(timer.id)},
         priority=timer.priority,
         owner=Owner(timer.owner.collection_id),
+        traceparent=timer.traceparent,
     )

@@ -41,7 +41,7 @@ def _decode(packed: str, batch: int, entry_of: Callable[[bytes], QueueEntry]) ->
         (
             hex_key, body, headers, meta, labels, name, priority, due_at_us, created_at_us, attempts_made,
             possible_duplicate, url, append_id, method, body_is_json, retry, timeout_ms, on_unknown, sealed_with,
-            owner, on_failure_url, attempts_before,
+            owner, on_failure_url, attempts_before, traceparent,
         ) = values  # fmt: skip
         key = bytes.fromhex(hex_key)
         low = key[-16:].hex()
@@ -70,5 +70,6 @@ def _decode(packed: str, batch: int, entry_of: Callable[[bytes], QueueEntry]) ->
             on_failure_url,
             int(attempts_before),
             sealed_with,
+            traceparent,
         )
         yield Claim(batch, entry_of(key), timer, made + 1, possible_duplicate == "1", is_large)

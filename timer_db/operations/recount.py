@@ -26,7 +26,7 @@ async def recount(engine: AsyncEngine) -> dict[Counted, int]:
         missing: Counter[Counted] = Counter()
         for *group, timers in await connection.rows(counts.TRUE_SUMS):
             missing[Counted(*group)] += int(timers)
-        for *group, timers in await connection.rows(counts.sums()):
+        for *group, timers in await connection.rows(counts.sums(per_schedule=True)):
             missing[Counted(*group)] -= int(timers)
         return missing
 

@@ -33,6 +33,7 @@ class _Locked(NamedTuple):
     priority: int
     collection_id: int
     route_id: int
+    schedule_id: int
 
     @property
     def timer_id(self) -> bytes:
@@ -72,7 +73,9 @@ async def replay_some(connection: Connection, found: Sequence[Standing]) -> Done
     await connection.write(timers.replay(done.changed, doubtful, now_us), count=len(free))
     places = [entry_of(UUID(bytes=timer.timer_id), timer.priority, now_us) for timer in free]
     await connection.write(queue.put(places), count=len(free))
-    fewer = Counter(Counted(timer.collection_id, timer.route_id, timer.standing.state) for timer in free)
+    fewer = Counter(
+        Counted(timer.collection_id, timer.route_id, timer.schedule_id, timer.standing.state) for timer in free
+    )
     await connection.write(counts.add({counted: -number for counted, number in fewer.items()}))
     return done
 
@@ -88,10 +91,10 @@ async def _lock(connection: Connection, ended: Sequence[Standing]) -> list[_Lock
     if not held:
         return []
     locked: list[_Locked] = []
-    for timer_id, name, priority, made, collection_id, route_id in await connection.rows(timers.lock(held)):
+    for timer_id, name, priority, made, *owner in await connection.rows(timers.lock(held)):
         timer = by_id[bytes(timer_id)]
         if made == timer.attempts_made:
-            locked.append(_Locked(timer, name, priority, collection_id, route_id))
+            locked.append(_Locked(timer, name, priority, *owner))
     return locked
 
 

@@ -153,7 +153,7 @@ async def _forget(
         if shown_labels or owner != BY_DEFAULT:
             found = orjson.loads(shown_labels) if shown_labels else {}
             marks += [mark + bytes(timer_id) for mark in marks_of(found, owner)]
-        fewer.subtract(Counted(owner.collection_id, owner.route_id, counted) for counted in (MADE, state))
+        fewer.subtract(Counted(*owner, counted) for counted in (MADE, state))
     await _release(connection, by_collection.items(), forgotten)
     for first in range(0, len(marks), LIST_MAX):
         await connection.write(labels.remove(sorted(marks)[first : first + LIST_MAX]))

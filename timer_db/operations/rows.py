@@ -42,6 +42,7 @@ def row_of(timer: NewTimer) -> tuple[str | int | bytes | None, ...]:
         str(timer.on_unknown),
         None,
         *(_of_group(timer) if timer.owner != BY_DEFAULT or timer.on_failure_url else _BY_DEFAULT),
+        timer.traceparent,
     )
 
 
@@ -79,7 +80,7 @@ def fields_of(row: Sequence[Any], keyring: Keyring) -> dict[str, Any]:
     unreadable = ""
     (raw_id, name, priority, due, _next, created, _cancelled, _made, _doubt, url, append_id, method) = row[:12]
     headers, body, body_is_json, meta, labels, retry, timeout_ms, on_unknown, sealed_with = row[12:21]
-    collection_id, route_id, schedule_id, on_failure_url, attempts_before = row[21:26]
+    collection_id, route_id, schedule_id, on_failure_url, attempts_before, traceparent = row[21:27]
     if sealed_with is not None:
         try:
             headers, meta, body = keyring.open(bytes(raw_id), sealed_with, bytes(body or b""))
@@ -104,6 +105,7 @@ def fields_of(row: Sequence[Any], keyring: Keyring) -> dict[str, Any]:
         "on_unknown": OnUnknown(on_unknown),
         "owner": Owner(collection_id, route_id or 0, schedule_id or 0),
         "on_failure_url": on_failure_url,
+        "traceparent": traceparent,
         "attempts_before": attempts_before,
         "unreadable": unreadable,
     }
@@ -112,7 +114,7 @@ def fields_of(row: Sequence[Any], keyring: Keyring) -> dict[str, Any]:
 def timer_of(row: Sequence[Any], keyring: Keyring = NO_KEYS) -> Timer:
     """A timer with its state, from a row of `statements.reading`."""
     next_us, cancelled_us, attempts_made = row[4], row[6], row[7]
-    waits, ended_as, ended_us = row[26:29]
+    waits, ended_as, ended_us = row[27:30]
     if ended_as is not None:
         state = TimerState(ended_as)
         attempts_made += 1
@@ -130,15 +132,15 @@ def timer_of(row: Sequence[Any], keyring: Keyring = NO_KEYS) -> Timer:
 
 
 def content_sha256(timer: NewTimer) -> bytes:
-    """What makes two creates with the same name the same: everything but the id and the time of creation.
+    """What makes two creates with the same name the same: everything but id, time of creation and trace.
 
     The due time counts only as the client gave it: a delay gives another moment each time.
     """
     row = row_of(timer)
     content: tuple[Any, ...] = (row[2], timer.due_as_given, row[6:17])
     # Written down like that before there were any others.
-    if row[18:] != _BY_DEFAULT:
-        content = (*content, row[18:])
+    if row[18:22] != _BY_DEFAULT:
+        content = (*content, row[18:22])
     return hashlib.sha256(repr(content).encode()).digest()
 
 

@@ -141,7 +141,7 @@ def inserts(timers: Sequence[NewTimer], keyring: Keyring) -> list[tuple[str, int
         for mark in marks_of(timer.labels, timer.owner)
     ]:
         writes.append((labels.put(marks), len(marks)))
-    made = Counter(timer.owner[:2] for timer in timers)
+    made = Counter(timer.owner for timer in timers)
     writes.append((counts.add({Counted(*group, MADE): n for group, n in made.items()}), None))
     return writes
 

@@ -1,4 +1,4 @@
-"""`idempotency_keys`: when a key came first, and for what."""
+"""`idempotency_keys`: when a key came first, for what, and what was answered."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def take(rows: Sequence[tuple[bytes, bytes, int]]) -> str:
 
 
 def holders(keys: Iterable[bytes]) -> str:
-    """(key, content, first seen) of each."""
+    """(key, content, first seen, answer or None) of each."""
     return (
-        f"SELECT key_sha256, content_sha256, created_at_us FROM idempotency_keys {FORCE_KEY}"
+        f"SELECT key_sha256, content_sha256, created_at_us, answer FROM idempotency_keys {FORCE_KEY}"
         f" WHERE key_sha256 IN ({of_list(keys)})"
     )
 
@@ -27,8 +27,17 @@ def holders(keys: Iterable[bytes]) -> str:
 def renew(key: bytes, content: bytes, now_us: int) -> str:
     """A key that stood for another request long ago. Count: 1."""
     return (
-        f"UPDATE idempotency_keys SET content_sha256 = {of_bytes(content)}, created_at_us = {now_us}"
-        f" WHERE key_sha256 = {of_bytes(key)}"
+        f"UPDATE idempotency_keys SET content_sha256 = {of_bytes(content)}, created_at_us = {now_us},"
+        f" answer = NULL WHERE key_sha256 = {of_bytes(key)}"
+    )
+
+
+def keep(answers: Sequence[tuple[bytes, bytes]]) -> str:
+    """Answers of keys (key, answer) that have none yet. Count: those keys."""
+    cases = " ".join([f"WHEN {of_bytes(key)} THEN {of_bytes(answer)}" for key, answer in answers])
+    return (
+        f"UPDATE idempotency_keys SET answer = CASE key_sha256 {cases} END"
+        f" WHERE key_sha256 IN ({of_list([key for key, _ in answers])}) AND answer IS NULL"
     )
 
 

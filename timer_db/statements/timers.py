@@ -9,7 +9,7 @@ from timer_db.statements.literals import FORCE_KEY, MYSQL_ROW, of_bytes, of_list
 _NEW = (
     "id, name, priority, due_at_us, next_at_us, created_at_us, url, append_id, method, headers,"
     " body, body_is_json, meta, labels, retry, timeout_ms, on_unknown, sealed_with,"
-    " collection_id, route_id, schedule_id, on_failure_url"
+    " collection_id, route_id, schedule_id, on_failure_url, traceparent"
 )
 COLUMNS = tuple(_NEW.split(", "))
 """The same one by one."""
@@ -20,7 +20,7 @@ ASKED = (
     "t.id, t.name, t.priority, t.due_at_us, t.next_at_us, t.created_at_us, t.cancelled_at_us, t.attempts_made,"
     " t.possible_duplicate, t.url, t.append_id, t.method, t.headers, t.body, t.body_is_json, t.meta, t.labels,"
     " t.retry, t.timeout_ms, t.on_unknown, t.sealed_with,"
-    " t.collection_id, t.route_id, t.schedule_id, t.on_failure_url, t.attempts_before"
+    " t.collection_id, t.route_id, t.schedule_id, t.on_failure_url, t.attempts_before, t.traceparent"
 )
 """What `operations.rows.timer_of` reads, in its order."""
 
@@ -63,6 +63,7 @@ def _packed(key: str, texts: str) -> str:
         "CONCAT(t.collection_id, ',', IFNULL(t.route_id, 0), ',', IFNULL(t.schedule_id, 0))",
         "IFNULL(t.on_failure_url, '')",
         "t.attempts_before",
+        "IFNULL(t.traceparent, '')",
     ]
     return f"CONCAT_WS('{FIELD}', {', '.join(columns)})"
 
@@ -182,16 +183,18 @@ def asked(timer_id: bytes) -> str:
 
 
 def owners(timer_ids: Iterable[bytes]) -> str:
-    """How many of the timers belong to each collection and route: (collection, route, timers)."""
+    """How many of the timers belong to each owner: (collection, route, schedule, timers)."""
     return (
-        f"SELECT collection_id, IFNULL(route_id, 0), COUNT(*) FROM timers WHERE id IN ({of_list(timer_ids)})"
-        " GROUP BY collection_id, IFNULL(route_id, 0)"
+        "SELECT collection_id, IFNULL(route_id, 0), IFNULL(schedule_id, 0), COUNT(*)"
+        f" FROM timers WHERE id IN ({of_list(timer_ids)})"
+        " GROUP BY collection_id, IFNULL(route_id, 0), IFNULL(schedule_id, 0)"
     )
 
 
 def lock(timer_ids: Iterable[bytes]) -> str:
-    """Timers as they stand, locked: (id, name, priority, attempts that another followed, collection, route)."""
+    """Timers as they stand, locked: (id, name, priority, attempts that another followed, collection, route,
+    schedule)."""
     return (
-        f"SELECT id, name, priority, attempts_made, collection_id, IFNULL(route_id, 0) FROM timers {FORCE_KEY}"
-        f" WHERE id IN ({of_list(timer_ids)}) ORDER BY id FOR UPDATE"
+        "SELECT id, name, priority, attempts_made, collection_id, IFNULL(route_id, 0), IFNULL(schedule_id, 0)"
+        f" FROM timers {FORCE_KEY} WHERE id IN ({of_list(timer_ids)}) ORDER BY id FOR UPDATE"
     )

@@ -10,7 +10,7 @@ from timer_db.domain.states import TimerState
 LIVE_SECONDS = 5.0
 PAGE = 50
 STATES = (TimerState.failed, TimerState.unknown)
-_FILTERS = ("selector", "collection", "route")
+_FILTERS = ("selector", "collection", "route", "schedule")
 _CALLS_MAX = 20
 """Of 10,000 timers each: one press of a button replays no more."""
 

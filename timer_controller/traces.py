@@ -1,0 +1,87 @@
+"""Spans of timers that are called: from the claim to the call, and the call."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from timer_controller.sender.protocol import Call, Result
+from timer_controller.sender.target import UrlRefused, parse_destination, split_url
+from timer_db.domain.claim import Claim
+from timer_db.domain.states import Outcome
+from timer_db.traces import Tracing, context_of, traceparent_at
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
+Ended = Callable[[Result], None]
+
+
+class CallTrace(NamedTuple):
+    """The span of a call under way."""
+
+    traceparent: str
+    """What the call carries."""
+    span: Span
+
+    def note(self, call: Call) -> None:
+        """The call, once it is known. What of a URL may be secret is not noted."""
+        self.span.set_attribute("http.request.method", call.method)
+        with suppress(UrlRefused):  # the sender says so
+            destination = parse_destination(split_url(call.url)[0])
+            self.span.set_attribute("server.address", destination.host)
+            self.span.set_attribute("server.port", destination.port)
+
+    def ending(self, ended: Ended) -> Ended:
+        """The same, and the span ends."""
+        return partial(self._end, ended)
+
+    def _end(self, ended: Ended, result: Result) -> None:
+        from opentelemetry.trace import Status, StatusCode
+
+        span = self.span
+        if span.is_recording():
+            outcome = "withheld" if result.withheld else result.outcome.value
+            span.set_attribute("timer.outcome", outcome)
+            if result.status is not None:
+                span.set_attribute("http.response.status_code", result.status)
+            if result.outcome is not Outcome.delivered and not result.withheld:
+                span.set_status(Status(StatusCode.ERROR, result.reason))
+        span.end()
+        ended(result)
+
+
+class Traces:
+    """Follows claims of timers; those whose trace is not sampled cost little."""
+
+    def __init__(self, tracing: Tracing) -> None:
+        self._tracing = tracing
+
+    def claimed(self, claims: Sequence[Claim]) -> None:
+        """They are in hand from now on."""
+        at_ns = time.time_ns()
+        for claim in claims:
+            claim.claimed_at_ns = at_ns
+
+    def begin(self, claim: Claim) -> CallTrace:
+        """A call begins: it hangs on the claim, and the claim on the create."""
+        from opentelemetry.trace import SpanKind, set_span_in_context
+
+        tracer = self._tracing.tracer
+        about: dict[str, str | int] = {"timer.id": claim.timer.id_text, "timer.attempt": claim.attempt}
+        waited = tracer.start_span(
+            "claimed",
+            context_of(claim.timer.traceparent),
+            attributes={**about, "timer.batch": claim.batch},
+            start_time=claim.claimed_at_ns or None,
+        )
+        waited.end()
+        span = tracer.start_span("call", set_span_in_context(waited), SpanKind.CLIENT, about)
+        return CallTrace(traceparent_at(span), span)
+
+    def close(self) -> None:
+        """Send the last spans."""
+        self._tracing.close()
