@@ -3,7 +3,7 @@ BIN := .venv/bin
 # One for each core of the smallest machine. With three, leases of the tests ran out for want of a core.
 WORKERS := 2
 
-.PHONY: install run test check site screenshots audit bench faults format lock clean
+.PHONY: install run test check site screenshots audit bench deployment faults format lock clean
 
 install: .venv/installed
 
@@ -49,13 +49,17 @@ faults: install
 	$(BIN)/python -m timer_db engines mysql mariadb
 	$(BIN)/python -m tests.faults $(FAULTS)
 
+# Where a Docker engine runs: some fifteen minutes, the building of images included.
+deployment:
+	@bash .cicd/deployment.sh
+
 format: install
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 # Renew the locks after a change of dependencies in pyproject.toml.
 lock:
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-find-links --no-emit-index-url --no-header pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-find-links --no-emit-index-url --no-header --extra traces pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-find-links --no-emit-index-url --no-header --group dev --all-extras -c requirements.lock pyproject.toml timer_client/pyproject.toml -o requirements-dev.lock
 
 clean:

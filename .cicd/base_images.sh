@@ -9,6 +9,7 @@ MIRROR=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
 KEYRING=${DEBIAN_KEYRING:-/usr/share/keyrings/debian-archive-keyring.gpg}
 python_image=${PYTHON_IMAGE:-$(sed -n 's/^ARG PYTHON_IMAGE=//p' timer_api/Dockerfile)}
 mysql_image=${MYSQL_IMAGE:-$(sed -n 's/.*image: ${MYSQL_IMAGE:-\(.*\)}/\1/p' docker-compose.yml)}
+nginx_image=${NGINX_IMAGE:-$(sed -n 's/.*image: ${NGINX_IMAGE:-\(.*\)}/\1/p' deploy/compose/balanced.yml)}
 
 fail() { echo "base_images: $*" >&2; exit 1; }
 
@@ -76,15 +77,24 @@ make_mysql() {
         'EXPOSE 3306 33060' 'ENV PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin'
 }
 
+make_nginx() {
+    install_root bookworm nginx-light
+    # 101 is the official image's uid.
+    chroot "$root" useradd --system --uid 101 --user-group --no-create-home --shell /usr/sbin/nologin nginx
+    import_root "$nginx_image" 'CMD ["nginx", "-g", "daemon off;"]' 'EXPOSE 80' \
+        'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+}
+
 command -v docker >/dev/null || fail "docker is missing"
 docker info >/dev/null 2>&1 || fail "the docker engine does not answer"
-[ -n "$python_image" ] && [ -n "$mysql_image" ] || fail "no image names in timer_api/Dockerfile and docker-compose.yml"
+[ -n "$python_image" ] && [ -n "$mysql_image" ] && [ -n "$nginx_image" ] ||
+    fail "no image names in timer_api/Dockerfile, docker-compose.yml and deploy/compose/balanced.yml"
 
 work=$(mktemp -d)
 root=$work/root
 trap 'umount -q "$root/proc" "$root/sys" 2>/dev/null || true; rm -rf --one-file-system "$work"' EXIT
 
-for name in python mysql; do
+for name in python mysql nginx; do
     image=${name}_image
     if has_image "${!image}"; then
         echo "base_images: ${!image} is here already"

@@ -14,15 +14,36 @@ AWAY_SECONDS = 0.5
 """The pause after a step that did not reach the database."""
 
 
+class Outage:
+    """What the loops on one database know of its absence: told by the first that misses it, and when all have it
+    again."""
+
+    def __init__(self) -> None:
+        self._missing_it: set[str] = set()
+
+    def missed(self, loop: str, error: DatabaseUnavailable) -> None:
+        """A step of this loop did not reach it."""
+        if not self._missing_it:
+            log.warning("the database is away: %s", error, extra={"loop": loop})
+        self._missing_it.add(loop)
+
+    def reached(self, loop: str) -> None:
+        """A step of this loop did."""
+        if loop in self._missing_it:
+            self._missing_it.remove(loop)
+            if not self._missing_it:
+                log.info("the database is back", extra={"loop": loop})
+
+
 class Repeater:
     """Repeats `run_once` until `stop`; `wake` makes the next step come at once."""
 
-    def __init__(self, name: str, run_once: Callable[[], Awaitable[float]]) -> None:
+    def __init__(self, name: str, run_once: Callable[[], Awaitable[float]], outage: Outage | None = None) -> None:
         self._name = name
         self._run_once = run_once
+        self._outage = outage or Outage()
         self._wake = asyncio.Event()
         self._is_stopping = False
-        self._database_is_away = False
 
     def wake(self) -> None:
         """Do the next step now, or right after the one under way."""
@@ -49,11 +70,7 @@ class Repeater:
         try:
             delay_seconds = await self._run_once()
         except DatabaseUnavailable as error:
-            if not self._database_is_away:
-                log.warning("%s: the database is away: %s", self._name, error, extra={"loop": self._name})
-            self._database_is_away = True
+            self._outage.missed(self._name, error)
             return AWAY_SECONDS
-        if self._database_is_away:
-            log.info("%s: the database is back", self._name, extra={"loop": self._name})
-            self._database_is_away = False
+        self._outage.reached(self._name)
         return delay_seconds

@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 from timer_controller import session
-from timer_controller.loops import AWAY_SECONDS, Repeater
+from timer_controller.loops import AWAY_SECONDS, Outage, Repeater
 from timer_controller.metrics.backlog import BacklogWatch
 from timer_controller.metrics.collector import ControllerCollector
 from timer_controller.metrics.tally import Tally
@@ -86,13 +86,20 @@ class Controller:
             if await self._unless_stopped(keeper.wait_until_ready()):
                 async with asyncio.TaskGroup() as group:
                     planner = Planner(shards.home, directory, poll_seconds=settings.poll_seconds)
-                    planning = Repeater("plan", planner.run_once)
-                    watching = [Repeater("look at the backlog", watch.run_once) for watch in self._backlogs]
+                    outages = [Outage() for _ in shards]
+                    planning = Repeater("plan", planner.run_once, outages[0])
+                    watching = [
+                        Repeater("look at the backlog", watch.run_once, outage)
+                        for watch, outage in zip(self._backlogs, outages, strict=True)
+                    ]
                     beside = [
                         group.create_task(directory.run()),
                         *(group.create_task(part.run()) for part in (planning, *watching)),
                     ]
-                    serving = [group.create_task(self._serve(shard, directory)) for shard in shards]
+                    serving = [
+                        group.create_task(self._serve(shard, directory, outage))
+                        for shard, outage in zip(shards, outages, strict=True)
+                    ]
                     await self._stop.wait()
                     planning.stop()
                     await asyncio.gather(*serving)
@@ -102,7 +109,7 @@ class Controller:
             await self._sender.aclose()
             await shards.close()
 
-    async def _serve(self, shard: Shard, directory: DirectoryKeeper) -> None:
+    async def _serve(self, shard: Shard, directory: DirectoryKeeper, outage: Outage) -> None:
         while not self._stop.is_set():
             try:
                 joined = await session.join(
@@ -113,6 +120,7 @@ class Controller:
                     self._signer,
                     tally=self._tally,
                     traces=self._traces,
+                    outage=outage,
                 )
                 self._sessions[shard.number] = joined
                 await joined.run(self._stop)

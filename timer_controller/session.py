@@ -23,7 +23,7 @@ from timer_controller.groups import Groups
 from timer_controller.hands import Hands
 from timer_controller.heartbeat import Heartbeat
 from timer_controller.lease import Lease
-from timer_controller.loops import AWAY_SECONDS, Repeater
+from timer_controller.loops import AWAY_SECONDS, Outage, Repeater
 from timer_controller.metrics.tally import Tally
 from timer_controller.reclaimer import Reclaimer
 from timer_controller.rescuer import Rescuer
@@ -69,6 +69,7 @@ class Session:
         shard: int = 0,
         tally: Tally | None = None,
         traces: Traces | None = None,
+        outage: Outage | None = None,
     ) -> None:
         tally = tally or Tally()
         self._tally = tally
@@ -161,14 +162,15 @@ class Session:
             on_renewed=self._on_renewed,
             monotonic=monotonic,
         )
-        self._beats = Repeater("beat", heartbeat.run_once)
-        self._claims = Repeater("claim", self._claimer.run_once)
-        self._reclaims = Repeater("reclaim", self._reclaimer.run_once)
-        self._releases = Repeater("release", self._shelf.run_once)
-        self._sweeps = Repeater("sweep", self._dispatcher.sweep)
-        self._outcomes = Repeater("finish", self._finisher.run_once)
+        outage = outage or Outage()
+        self._beats = Repeater("beat", heartbeat.run_once, outage)
+        self._claims = Repeater("claim", self._claimer.run_once, outage)
+        self._reclaims = Repeater("reclaim", self._reclaimer.run_once, outage)
+        self._releases = Repeater("release", self._shelf.run_once, outage)
+        self._sweeps = Repeater("sweep", self._dispatcher.sweep, outage)
+        self._outcomes = Repeater("finish", self._finisher.run_once, outage)
         rescuer = Rescuer(engine, lease=self.lease, on_rescued=self._on_rescued)
-        self._rescues = Repeater("rescue", rescuer.run_once)
+        self._rescues = Repeater("rescue", rescuer.run_once, outage)
         retention = Retention(
             engine,
             days=settings.retention_days,
@@ -176,9 +178,9 @@ class Session:
             is_behind=lambda: self._claimer.is_behind,
             monotonic=monotonic,
         )
-        self._upkeep = Repeater("upkeep", retention.run_once)
+        self._upkeep = Repeater("upkeep", retention.run_once, outage)
         watch = RouteWatch(directory, self._groups, clock=clock, monotonic=monotonic)
-        self._watches = Repeater("routes", watch.run_once)
+        self._watches = Repeater("routes", watch.run_once, outage)
         self._first_beat = heartbeat.run_once
 
     @property
@@ -343,6 +345,7 @@ async def join(
     monotonic: Callable[[], float] = time.monotonic,
     tally: Tally | None = None,
     traces: Traces | None = None,
+    outage: Outage | None = None,
 ) -> Session:
     """A new membership. `monotonic`, in seconds, is for tests."""
     host, pid = socket.gethostname(), os.getpid()
@@ -351,5 +354,15 @@ async def join(
     structlog.contextvars.bind_contextvars(controller_id=controller_id)
     log.info("joined as controller %d (%s:%d)", controller_id, host, pid)
     return Session(
-        shard.engine, controller_id, sender, settings, directory, signer, monotonic, shard.number, tally, traces
+        shard.engine,
+        controller_id,
+        sender,
+        settings,
+        directory,
+        signer,
+        monotonic,
+        shard.number,
+        tally,
+        traces,
+        outage,
     )

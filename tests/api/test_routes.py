@@ -94,6 +94,11 @@ async def test_a_timer_leaves_to_its_route_what_it_does_not_say(client: httpx.As
     }  # fmt: skip
     own = await make(client, route=name, method="DELETE", timeout_seconds=4, retry={"max_attempts": 1})
     assert (own["method"], own["timeout_seconds"], own["retry"]["max_attempts"]) == ("DELETE", 4, 1)
+    slow = new_name()
+    route_retry = {**RETRY, "initial_seconds": 7.0, "jitter": 0.0}
+    assert (await put(client, slow, retry=route_retry))["retry"] == route_retry
+    partly = await make(client, route=slow, retry={"max_attempts": 2})
+    assert partly["retry"] == {**route_retry, "max_attempts": 2}, "the rest is the route's"
     assert (await client.get(f"/timers/{own['id']}")).json()["url"] is None
     both = await make(client, 422, route=name, url=URL)
     assert fields_of(both) == ["url", "route"]

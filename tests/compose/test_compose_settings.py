@@ -50,7 +50,13 @@ def own_lines(service: str) -> dict[str, str]:
     ("service", "settings"), [("timer-api", ApiSettings), ("timer-controller", ControllerSettings)]
 )
 def test_every_setting_is_handed_on(service: str, settings: type[BaseSettings]) -> None:
-    handed_on = set(re.findall(r"^ +(TIMER_\w+):", block("x-database-settings") + block(service), re.MULTILINE))
+    handed_on = set(
+        re.findall(
+            r"^ +(TIMER_\w+):",
+            block("x-database-settings") + block("x-traces-settings") + block(service),
+            re.MULTILINE,
+        )
+    )
     known = {f"TIMER_{field.upper()}" for field in settings.model_fields}
     as_files = {f"{name}_FILE" for name in secrets_of(settings).values()}
     # The database's URL comes as a file alone: its default would stand in the environment otherwise.

@@ -126,6 +126,7 @@ def test_the_readme_tells_the_same_defaults() -> None:
 
 
 def test_what_the_compose_file_puts_in_is_documented() -> None:
-    used = dict(re.findall(r"\$\{(\w+):?-([^}]*)\}", COMPOSE_FILE.read_text()))
+    texts = COMPOSE_FILE.read_text() + (COMPOSE_FILE.parent / "deploy/compose/balanced.yml").read_text()
+    used = dict(re.findall(r"\$\{(\w+):?-([^}]*)\}", texts))
     shown = rows(section(SETTINGS.read_text(), "docker compose"))
     assert {cells[0].strip("`"): cells[1].strip("`") for cells in shown} == used

@@ -17,6 +17,7 @@ from tests.simulation.loop import Machine, SeededLoop, here
 from tests.simulation.receivers import CALM, DOWN, ROUGH, Host, Receivers, SimulatedSender
 from tests.simulation.server import EPOCH_US, Server, Trouble, Wire
 from timer_controller import shelf
+from timer_controller.loops import Outage
 from timer_controller.service import Controller
 from timer_controller.session import Session
 from timer_controller.settings import ControllerSettings
@@ -87,7 +88,7 @@ class Controlling:
         self._world.receivers.lose_caller(self.machine)
 
     async def _serve(self) -> None:
-        await self._controller._serve(next(iter(self._shards)), self.directory)
+        await self._controller._serve(next(iter(self._shards)), self.directory, Outage())
         self._world.note(self.machine, "has stopped")
 
 

@@ -57,7 +57,7 @@ def _timers(service: Service, schedule: StoredSchedule, moments: Sequence[int]) 
     settings = schedule.settings
     collection_id, route_id, _ = settings.owner
     owner = Owner(collection_id, route_id, schedule.id)
-    defaults = service.directory.current.collections[collection_id].settings.defaults
+    defaults = service.directory.current.usual_of(owner)
     ids = choose_ids(service.shards, now_us, [None] * len(moments))
     return [
         timer_of(settings.timer, timer_id, run_us, now_us, owner, defaults)

@@ -128,7 +128,7 @@ class BatchWork:
                 raise invalid(found)
             asked = check(value)
             owner = owner_of(asked, self._caller, directory)
-            defaults = directory.collections[owner.collection_id].settings.defaults
+            defaults = directory.usual_of(owner)
             return build(asked, timer_id, self._now_us, owner, defaults, self._traceparent)
         except Problem as problem:
             return problem

@@ -66,7 +66,7 @@ async def change_timer(request: Request, timer_id: TimerId) -> Response:
     now_us = service.now_us()
     asked = _check(await json_body.object_of(request, service.settings.api_body_bytes))
     timer = await visible(service, caller_of(request), wanted)
-    defaults = service.directory.current.collections[timer.owner.collection_id].settings.defaults
+    defaults = (await service.directory.covering([timer.owner])).usual_of(timer.owner)
     if "url" in asked and timer.owner.route_id:
         raise invalid([FieldError("url", "a route has it: this timer has none of its own")])
     revise = _revision(asked, now_us, defaults)

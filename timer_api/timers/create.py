@@ -71,7 +71,7 @@ async def _made(request: _Request) -> KeptAnswer:
     now_us = service.now_us()
     directory = await directory_for(service.directory, [asked])
     owner = owner_of(asked, caller, directory)
-    defaults = directory.collections[owner.collection_id].settings.defaults
+    defaults = directory.usual_of(owner)
     timer_id = choose_id(service.shards, now_us, asked.get("collection", DEFAULT_COLLECTION), asked.get("name"))
     timer = build(asked, timer_id, now_us, owner, defaults, traceparent)
     return await _answer(service, await _stored(service, timer, size_bytes), service.clock.latest_us())
@@ -93,7 +93,7 @@ async def _made_once(request: _Request, key: KeyAsked) -> tuple[KeptAnswer, bool
         return await idempotency.unpacked(held.answer), True
     collection, name = asked.get("collection", DEFAULT_COLLECTION), asked.get("name")
     (timer_id,) = choose_ids(service.shards, held, [None if name is None else (collection, name)])
-    defaults = directory.collections[owner.collection_id].settings.defaults
+    defaults = directory.usual_of(owner)
     timer = build(asked, timer_id, held.first_us, owner, defaults, traceparent)
     is_stored = held.is_repeat and bool(await find_stored(service.shards, [timer_id]))
     made = Scheduled(timer, True) if is_stored else await _stored(service, timer, size_bytes)

@@ -107,7 +107,7 @@ async def put_timer(request: Request, collection: InCollection, name: Named) -> 
     if directory.collection_named(collection) is None:
         raise CollectionNotFound(collection)
     owner = owner_of(asked, caller, directory)
-    defaults = directory.collections[owner.collection_id].settings.defaults
+    defaults = directory.usual_of(owner)
     timer_id = choose_id(service.shards, now_us, collection, wanted)
     timer = build(asked, timer_id, now_us, owner, defaults, traceparent_of(request.headers.raw))
     size_bytes = len(orjson.dumps(raw))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import orjson
 
-from timer_db.domain.collection import Collection
+from timer_db.domain.collection import Collection, Defaults
 from timer_db.domain.owner import DEFAULT_COLLECTION, DEFAULT_COLLECTION_ID, Owner
 from timer_db.domain.route import Route
 
@@ -57,6 +57,14 @@ class Directory:
             and (not owner.route_id or owner.route_id in self.routes)
             and (not owner.schedule_id or owner.schedule_id in self.schedules)
         )
+
+    def usual_of(self, owner: Owner) -> Defaults:
+        """What a new timer of this owner is like where its create says nothing, or part of a policy. What a route
+        decides is not stored with its timers, unless they say something themselves."""
+        defaults = self.collections[owner.collection_id].settings.defaults
+        if not owner.route_id:
+            return defaults
+        return replace(defaults, retry=self.routes[owner.route_id].settings.retry)
 
     def collection_named(self, name: str) -> Collection | None:
         """The collection of this name."""

@@ -216,14 +216,9 @@ class _Planner:
     def _run(self, schedule: StoredSchedule, run_us: int) -> NewTimer:
         settings = schedule.settings
         collection_id, route_id, _ = settings.owner
-        return timer_of(
-            settings.timer,
-            next(self._ids),
-            run_us,
-            self._now_us,
-            Owner(collection_id, route_id, schedule.id),
-            self._directory.collections[collection_id].settings.defaults,
-        )
+        owner = Owner(collection_id, route_id, schedule.id)
+        usual = self._directory.usual_of(owner)
+        return timer_of(settings.timer, next(self._ids), run_us, self._now_us, owner, usual)
 
     async def write(self, connection: Connection, keyring: Keyring) -> None:
         """Note how far each schedule is now, store the runs, and commit."""
