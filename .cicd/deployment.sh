@@ -26,8 +26,9 @@ done
 
 previous=${PREVIOUS:-$(git describe --tags --abbrev=0 HEAD^ 2>/dev/null || true)}
 if [ -z "$previous" ]; then
-    newest=$(git log -1 --diff-filter=A --format=%H -- timer_db/migrations/versions/)
-    previous=$(git rev-parse "$newest^" 2>/dev/null || true)
+    newest=$(git log -1 --diff-filter=A --format=%H -- timer_db/migrations/versions/ 2>/dev/null || true)
+    # A shallow clone does not know what was before.
+    [ -z "$newest" ] || previous=$(git rev-parse --verify --quiet "$newest^" || true)
 fi
 from=()
 if [ -n "$previous" ]; then

@@ -13,10 +13,10 @@ from typing_extensions import TypedDict
 from timer_api.api_keys.caller import EVERYBODY, Caller
 from timer_api.errors import FieldError, Kind, Problem, invalid
 from timer_api.openapi import REF
+from timer_api.paging import PAGE_DEFAULT, Limit
 from timer_db.domain.names import GROUP_NAME_PATTERN
 from timer_db.domain.states import TimerState
 
-PAGE_DEFAULT, PAGE_MAX = 100, 1000
 BODY_BYTES = 65_536
 
 _NAME = re.compile(GROUP_NAME_PATTERN.rstrip("$"))
@@ -53,7 +53,7 @@ class ListQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: int = Field(PAGE_DEFAULT, ge=1, le=PAGE_MAX, description="The size of a page.", examples=[100])
+    limit: Limit = PAGE_DEFAULT
     cursor: Annotated[str, AfterValidator(_cursor)] | None = Field(
         None,
         description="`next_cursor` of the page before.",

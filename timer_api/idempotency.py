@@ -93,7 +93,7 @@ async def keep(service: Service, held: KeyHeld, answer: KeptAnswer) -> KeptAnswe
     if len(packed) > PACKED_BYTES_MAX:
         return answer  # a repeat makes it again
     try:
-        kept = await service.keep_answer(AnswerGiven(held.key_sha256, packed))
+        kept = await service.keep_answer(AnswerGiven(held.key_sha256, held.first_us, packed))
     except LineFull:
         raise Problem(Kind.busy, "too many creates are waiting; send this again, with its key") from None
     return answer if kept == packed else await unpacked(kept)

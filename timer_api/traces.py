@@ -45,6 +45,10 @@ class Traces:
             SpanKind.SERVER,
             {"http.request.method": method, "http.route": template},
         ) as span:
+            if not span.is_recording():
+                # What the client sent goes on as it is.
+                await serve(scope, receive, send)
+                return
 
             async def noting(message: Message) -> None:
                 if message["type"] == "http.response.start":

@@ -116,6 +116,7 @@ class Delivery:
         traceparent, trace = claim.timer.traceparent, None
         if self._traces is not None:
             trace = self._traces.begin(claim)
+        if trace is not None:
             traceparent, ended = trace.traceparent, trace.ending(ended)
         try:
             call = call_of(claim, now_us, self._signer, self._keyring, self._directory(), traceparent)

@@ -18,13 +18,15 @@ class Outage:
     """What the loops on one database know of its absence: told by the first that misses it, and when all have it
     again."""
 
-    def __init__(self) -> None:
+    def __init__(self, database: str = "the database") -> None:
+        """`database` is what it is called."""
+        self._database = database
         self._missing_it: set[str] = set()
 
     def missed(self, loop: str, error: DatabaseUnavailable) -> None:
         """A step of this loop did not reach it."""
         if not self._missing_it:
-            log.warning("the database is away: %s", error, extra={"loop": loop})
+            log.warning("%s is away: %s", self._database, error, extra={"loop": loop})
         self._missing_it.add(loop)
 
     def reached(self, loop: str) -> None:
@@ -32,7 +34,7 @@ class Outage:
         if loop in self._missing_it:
             self._missing_it.remove(loop)
             if not self._missing_it:
-                log.info("the database is back", extra={"loop": loop})
+                log.info("%s is back", self._database, extra={"loop": loop})
 
 
 class Repeater:

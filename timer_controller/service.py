@@ -86,7 +86,10 @@ class Controller:
             if await self._unless_stopped(keeper.wait_until_ready()):
                 async with asyncio.TaskGroup() as group:
                     planner = Planner(shards.home, directory, poll_seconds=settings.poll_seconds)
-                    outages = [Outage() for _ in shards]
+                    names = (
+                        ["the database"] if len(shards) == 1 else [f"database {shard.number}" for shard in shards]
+                    )
+                    outages = [Outage(name) for name in names]
                     planning = Repeater("plan", planner.run_once, outages[0])
                     watching = [
                         Repeater("look at the backlog", watch.run_once, outage)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -17,6 +18,8 @@ from timer_db.traces import Tracing, context_of, traceparent_at
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
+log = logging.getLogger(__name__)
+
 Ended = Callable[[Result], None]
 
 
@@ -29,6 +32,8 @@ class CallTrace(NamedTuple):
 
     def note(self, call: Call) -> None:
         """The call, once it is known. What of a URL may be secret is not noted."""
+        if not self.span.is_recording():
+            return
         self.span.set_attribute("http.request.method", call.method)
         with suppress(UrlRefused):  # the sender says so
             destination = parse_destination(split_url(call.url)[0])
@@ -40,6 +45,13 @@ class CallTrace(NamedTuple):
         return partial(self._end, ended)
 
     def _end(self, ended: Ended, result: Result) -> None:
+        try:
+            self._note_end(result)
+        except Exception:
+            log.exception("a fault in tracing")
+        ended(result)
+
+    def _note_end(self, result: Result) -> None:
         from opentelemetry.trace import Status, StatusCode
 
         span = self.span
@@ -51,7 +63,6 @@ class CallTrace(NamedTuple):
             if result.outcome is not Outcome.delivered and not result.withheld:
                 span.set_status(Status(StatusCode.ERROR, result.reason))
         span.end()
-        ended(result)
 
 
 class Traces:
@@ -66,8 +77,16 @@ class Traces:
         for claim in claims:
             claim.claimed_at_ns = at_ns
 
-    def begin(self, claim: Claim) -> CallTrace:
-        """A call begins: it hangs on the claim, and the claim on the create."""
+    def begin(self, claim: Claim) -> CallTrace | None:
+        """A call begins: it hangs on the claim, and the claim on the create. None when that fails:
+        the call is made all the same."""
+        try:
+            return self._begin(claim)
+        except Exception:
+            log.exception("timer %s: a fault in tracing", claim.timer.id_text)
+            return None
+
+    def _begin(self, claim: Claim) -> CallTrace:
         from opentelemetry.trace import SpanKind, set_span_in_context
 
         tracer = self._tracing.tracer
@@ -80,7 +99,8 @@ class Traces:
         )
         waited.end()
         span = tracer.start_span("call", set_span_in_context(waited), SpanKind.CLIENT, about)
-        return CallTrace(traceparent_at(span), span)
+        # What is not sampled here goes on as it came.
+        return CallTrace(traceparent_at(span) if span.is_recording() else claim.timer.traceparent, span)
 
     def close(self) -> None:
         """Send the last spans."""

@@ -228,7 +228,8 @@ idempotency_keys = Table(
     metadata,
     Column("key_sha256", BINARY(32), primary_key=True),
     Column("content_sha256", BINARY(32), nullable=False),
-    Column("answer", MEDIUMBLOB),
+    _id("timer_id", nullable=True),  # nothing uses it
+    Column("answer", MEDIUMBLOB),  # what was answered; null until then
     _time("created_at_us"),
     Index(None, "created_at_us"),
     **_INNODB,
@@ -262,7 +263,7 @@ routes = Table(
     Column("method", VARCHAR(32, charset="ascii", collation="ascii_bin"), nullable=False),
     Column("headers", MEDIUMTEXT),
     Column("settings", MEDIUMTEXT),  # JSON: secrets, limits, retry policy
-    Column("is_disabled", TINYINT(1), nullable=False, server_default=text("0")),
+    Column("is_disabled", TINYINT(1), nullable=False, server_default=text("0")),  # nothing uses it
     _time("created_at_us"),
     Column("is_paused", TINYINT(1), nullable=False, server_default=text("0")),
     Column("secrets", BLOB),  # JSON, sealed when `sealed_with` names a key

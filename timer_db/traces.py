@@ -7,7 +7,7 @@ Where they go and how many of them are kept, OpenTelemetry's own variables say (
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
+import threading
 from typing import TYPE_CHECKING
 
 from timer_db.configuration import EXIT_CODE
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.trace import Span, Tracer
 
-_FLUSH_MILLISECONDS = 3000
+_CLOSE_SECONDS = 3.0
 """What a stop waits for the last spans."""
 
 
@@ -40,10 +40,11 @@ class Tracing:
         self.tracer: Tracer = self._provider.get_tracer("timer-system", version)
 
     def close(self) -> None:
-        """Send the last spans, if whoever takes them answers."""
-        with suppress(Exception):
-            self._provider.force_flush(_FLUSH_MILLISECONDS)
-        self._provider.shutdown()
+        """Send the last spans, as long as a stop may wait for whoever takes them."""
+        # The exporter's own limits add up to most of a minute.
+        last = threading.Thread(target=self._provider.shutdown, name="last spans", daemon=True)
+        last.start()
+        last.join(_CLOSE_SECONDS)
 
 
 def tracing_or_exit(is_wanted: bool, service: str, version: str) -> Tracing | None:

@@ -1,4 +1,4 @@
-"""Lists of many timers, by label and otherwise: how long is a page on its way?"""
+"""Lists of many timers, by label and otherwise, and the console's first page: how long is it on its way?"""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 import random
 import time
 from collections.abc import Iterator
-from typing import Any
 from urllib.parse import urlencode
 
 from benchmarks.figures import BenchmarkError, Result, Value, spread_of
@@ -70,29 +69,32 @@ def run(ground: Ground) -> Iterator[Result]:
                 took = list(_pages(connection, query))
                 if number >= _WARM_UP:
                     milliseconds[kind] += took
+        overview = [_get(connection, "/console")[1] for _ in range(_WARM_UP + calls)][_WARM_UP:]
         connection.close()
-    result.figures = _figures(milliseconds)
+    result.figures = _figures(milliseconds) | {
+        f"overview_{name}_ms": spread_of(overview)[name] for name in ("p50", "p99")
+    }
     ground.observer.empty()
     yield result
 
 
 def _pages(connection: http.client.HTTPConnection, query: dict[str, str]) -> Iterator[float]:
     """The milliseconds that the first page took, and the second, if there is one."""
-    answer, took = _get(connection, query)
+    body, took = _get(connection, f"/timers?{urlencode(query)}")
     yield took
-    if answer["next_cursor"]:
-        yield _get(connection, {**query, "cursor": answer["next_cursor"]})[1]
+    if cursor := json.loads(body)["next_cursor"]:
+        yield _get(connection, f"/timers?{urlencode({**query, 'cursor': cursor})}")[1]
 
 
-def _get(connection: http.client.HTTPConnection, query: dict[str, str]) -> tuple[dict[str, Any], float]:
+def _get(connection: http.client.HTTPConnection, target: str) -> tuple[bytes, float]:
     began = time.perf_counter()
-    connection.request("GET", f"/timers?{urlencode(query)}")
+    connection.request("GET", target)
     answer = connection.getresponse()
     body = answer.read()
     took = (time.perf_counter() - began) * 1000
     if answer.status != 200:
-        raise BenchmarkError(f"a list was answered {answer.status}: {body.decode()}")
-    return json.loads(body), took
+        raise BenchmarkError(f"{target} was answered {answer.status}: {body.decode()}")
+    return body, took
 
 
 def _figures(milliseconds: dict[str, list[float]]) -> dict[str, Value]:

@@ -165,9 +165,9 @@ async def test_a_kept_answer_is_sealed_where_content_is_encrypted(database_url: 
     [[stored]] = scratch.run(
         database_url, "SELECT answer FROM idempotency_keys ORDER BY created_at_us DESC LIMIT 1"
     )
-    assert stored.startswith(b"old\0")
+    assert stored[8:].startswith(b"old\0")
     with pytest.raises(zlib.error):
-        zlib.decompress(stored[4:])
+        zlib.decompress(stored[12:])
     async with ready(ApiSettings(db_url=database_url, encryption_keys=f"{new},{old}")) as (_, client):
         again = await send(client, "/timers", document, key)
         assert again.content == first.content
@@ -191,6 +191,25 @@ async def test_an_answer_too_large_to_keep_is_made_again(
     assert (again.status_code, again.content) == (201, first.content)
     assert again.headers["idempotency-replayed"] == "true"
     assert await count_timers() == before + 100
+
+
+async def test_a_batch_of_which_some_were_refused_for_now_is_completed_by_a_repeat(
+    client: httpx.AsyncClient,
+) -> None:
+    key, name = new_key(), str(uuid.uuid4())
+    assert (await client.put(f"/collections/{name}", json={"waiting_max": 1})).status_code == 201
+    document = {
+        "timers": [{**CREATE, "collection": name}, {**CREATE, "collection": name}, {**CREATE, "url": "no"}]
+    }
+    first = (await send(client, "/timers/batch", document, key)).json()["results"]
+    assert [result.get("error", {}).get("status") for result in first] == [None, 429, 422]
+    assert (await client.put(f"/collections/{name}", json={"waiting_max": 5})).status_code == 200
+    again = await send(client, "/timers/batch", document, key)
+    assert again.status_code == 207
+    results = again.json()["results"]
+    assert (results[0], results[2]) == (first[0], first[2])
+    assert results[1]["status"] == "scheduled"
+    assert (await send(client, "/timers/batch", document, key)).content == again.content
 
 
 async def test_what_was_refused_is_looked_at_anew(client: httpx.AsyncClient) -> None:

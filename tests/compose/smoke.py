@@ -11,9 +11,9 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-import urllib.error
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPException
 
 import scenes
 from commands import SmokeError, run, say
@@ -68,6 +68,8 @@ def play(system: System, before: str | None, version: str) -> None:
     scenes.api_killed(system)
     scenes.controller_stopped(system)
     scenes.controller_killed(system)
+    if not creator.is_alive():
+        raise SmokeError("whoever made timers all the time has ended by a fault of its own")
     creator.stopped.set()
     creator.join(timeout=20)
     made = set(creator.ids)
@@ -89,7 +91,7 @@ def main() -> int:
     try:
         with running_system(options.before or options.version) as system:
             play(system, options.before, options.version)
-    except (SmokeError, urllib.error.URLError, TimeoutError) as fault:
+    except (SmokeError, OSError, HTTPException) as fault:
         say(f"FAILED: {fault}")
         return 1
     say("ok: everything arrived")

@@ -11,6 +11,7 @@ import urllib.request
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
 from typing import Any
 
 from commands import SmokeError, run
@@ -28,7 +29,7 @@ def wait_for(what: str, is_true: Callable[[], object], timeout_seconds: float) -
         try:
             if is_true():
                 return time.monotonic() - started
-        except (OSError, ValueError):
+        except (OSError, HTTPException, ValueError):
             pass
         if time.monotonic() - started > timeout_seconds:
             raise SmokeError(f"{what}: not within {timeout_seconds:g} s")
@@ -159,7 +160,8 @@ class Creator(threading.Thread):
                     body = {"seconds": 1, "url": f"{RECEIVER_URL}/steady"}
                     self.ids.append(http("POST", f"{self.api_url}/timers", body, key)["id"])
                     break
-                except OSError:  # a 502 or 503, a time-out or a lost connection: the same key again
+                # A 502 or 503, a time-out, a lost connection, an answer that was cut: the same key again.
+                except (OSError, HTTPException, ValueError):
                     self.refused += 1
                     self.stopped.wait(0.2)
             self.stopped.wait(0.05)

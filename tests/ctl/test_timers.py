@@ -95,7 +95,12 @@ async def test_a_name_stands_for_an_id(ctl: Run, system: System) -> None:
 
 
 async def test_a_body_that_is_no_json_is_sent_as_it_is(ctl: Run, system: System) -> None:
-    for text, sent in (("plain text, not JSON", b"plain text, not JSON"), ('{"a": 1}', b'{"a":1}')):
+    for text, sent in (
+        ("plain text, not JSON", b"plain text, not JSON"),
+        ('{"a": 1}', b'{"a":1}'),
+        ("null", b"null"),
+        ("NaN", b"NaN"),
+    ):
         generated = await ctl(
             "timer", "generate", "--set", "delay=0", f"--hook-url={system.receiver.url}", f"--hook-body={text}"
         )

@@ -71,9 +71,13 @@ async def test_the_first_answer_that_is_kept_stands(desk: Desk) -> None:
     [held] = await hold_keys(desk.shards, [KeyAsked(key(20), CONTENT, NOON_US)])
     assert isinstance(held, KeyHeld)
     assert held.answer is None
-    assert await keep_answers(desk.shards, [AnswerGiven(key(20), b"first")]) == [b"first"]
+    assert await keep_answers(desk.shards, [AnswerGiven(key(20), NOON_US, b"first")]) == [b"first"]
     await hold_keys(desk.shards, [KeyAsked(key(21), CONTENT, NOON_US)])
-    given = [AnswerGiven(key(21), b"other"), AnswerGiven(key(20), b"second"), AnswerGiven(key(21), b"third")]
+    given = [
+        AnswerGiven(key(21), NOON_US, b"other"),
+        AnswerGiven(key(20), NOON_US, b"second"),
+        AnswerGiven(key(21), NOON_US, b"third"),
+    ]
     assert await keep_answers(desk.shards, given) == [b"other", b"first", b"other"]
     same = KeyAsked(key(20), CONTENT, NOON_US + 5)
     assert await hold_keys(desk.shards, [same]) == [KeyHeld(key(20), NOON_US, True, b"first")]
@@ -85,15 +89,25 @@ async def test_the_first_answer_that_is_kept_stands(desk: Desk) -> None:
 async def test_a_key_that_is_free_again_has_no_answer(desk: Desk) -> None:
     later_us = NOON_US + KEPT_SECONDS * 1_000_000 + 1
     await hold_keys(desk.shards, [KeyAsked(key(23), CONTENT, NOON_US)])
-    await keep_answers(desk.shards, [AnswerGiven(key(23), b"of yesterday")])
+    await keep_answers(desk.shards, [AnswerGiven(key(23), NOON_US, b"of yesterday")])
     assert await find_answer(desk.shards, KeyAsked(key(23), CONTENT, later_us)) is None
     [held] = await hold_keys(desk.shards, [KeyAsked(key(23), OTHER, later_us)])
     assert held == KeyHeld(key(23), later_us, is_repeat=False)
 
 
+async def test_code_of_before_that_gives_a_key_away_does_not_give_its_answer(desk: Desk) -> None:
+    await hold_keys(desk.shards, [KeyAsked(key(25), CONTENT, NOON_US)])
+    await keep_answers(desk.shards, [AnswerGiven(key(25), NOON_US, b"of yesterday")])
+    await desk.write(
+        f"UPDATE idempotency_keys SET content_sha256 = x'{OTHER.hex()}', created_at_us = {NOON_US + 1}"
+        f" WHERE key_sha256 = x'{key(25).hex()}'"
+    )
+    assert await find_answer(desk.shards, KeyAsked(key(25), OTHER, NOON_US + 2)) is None
+
+
 async def test_many_answers_at_once_and_the_same_ones_elsewhere_agree(desk: Desk) -> None:
     await hold_keys(desk.shards, [KeyAsked(key(n), CONTENT, NOON_US) for n in range(30, 130)])
-    given = [[AnswerGiven(key(n), b"%d" % who) for n in range(30, 130)] for who in range(6)]
+    given = [[AnswerGiven(key(n), NOON_US, b"%d" % who) for n in range(30, 130)] for who in range(6)]
     for who in range(0, 6, 2):
         given[who].reverse()
     kept = await asyncio.gather(*(keep_answers(desk.shards, each) for each in given))
@@ -109,7 +123,7 @@ async def test_an_answer_survives_what_the_database_allows(desk: Desk) -> None:
     """As large as one may be, in hexadecimal."""
     await hold_keys(desk.shards, [KeyAsked(key(24), CONTENT, NOON_US)])
     packed = bytes(range(256)) * (PACKED_BYTES_MAX // 256)
-    await keep_answers(desk.shards, [AnswerGiven(key(24), packed)])
+    await keep_answers(desk.shards, [AnswerGiven(key(24), NOON_US, packed)])
     assert await find_answer(desk.shards, KeyAsked(key(24), CONTENT, NOON_US)) == packed
 
 
@@ -117,7 +131,7 @@ async def test_an_answer_whose_encryption_key_is_gone_is_of_no_use(database_url:
     asked = KeyAsked(key(7001), CONTENT, NOON_US)
     sealing = open_shards([database_url], keyring=Keyring(parse_keys("k1:" + "A" * 43 + "=")))
     await hold_keys(sealing, [asked])
-    await keep_answers(sealing, [AnswerGiven(asked.key_sha256, b"secret")])
+    await keep_answers(sealing, [AnswerGiven(asked.key_sha256, NOON_US, b"secret")])
     assert await find_answer(sealing, asked) == b"secret"
     other = open_shards([database_url], keyring=Keyring(parse_keys("k2:" + "B" * 42 + "A=")))
     [held] = await hold_keys(other, [asked._replace(now_us=NOON_US + 1)])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 import pytest
@@ -17,19 +19,26 @@ from tests.system import poll
 from timer_db.clock import DatabaseClock
 from timer_db.domain.claim import Claim, Returned
 from timer_db.domain.destination import key_of
-from timer_db.domain.errors import DatabaseUnavailable, NameTaken, NotCancellable
+from timer_db.domain.errors import DatabaseUnavailable, NameTaken, NotCancellable, NotReplayable
+from timer_db.domain.marks import marks_of
+from timer_db.domain.owner import BY_DEFAULT
+from timer_db.domain.queue_entry import entry_of
 from timer_db.domain.states import Outcome, TimerState
 from timer_db.domain.timer import Timer
 from timer_db.engine import Pool, open_shards
 from timer_db.operations.cancel import cancel
+from timer_db.operations.change import change
 from timer_db.operations.claim import adopt, release
+from timer_db.operations.counts import by_collection, count_states
 from timer_db.operations.finish import Written, finish
 from timer_db.operations.membership import beat
+from timer_db.operations.replay import replay
 from timer_db.operations.schedule import Scheduled, schedule
 from timer_db.operations.schedules import pause_schedule
 
 Result = TypeVar("Result")
 
+LATER_US = NOON_US + 3600 * SECOND_US * 24 * 365 * 10
 SLOW = key_of("https://slow.test:443")
 
 
@@ -225,6 +234,42 @@ async def test_cancel(line: Line, when: When) -> None:
     assert await line.near.state(timer.id) is TimerState.cancelled
     assert await line.near.queued() == []
     assert await line.near.count("endings") == 1
+
+
+async def test_change(line: Line, when: When) -> None:
+    """With labels and another place in the queue: a repeat finds it as it was, or as it is to be."""
+    [timer] = await line.near.add(new_timer(labels={"env": "test"}))
+
+    def work() -> Coroutine[Any, Any, Timer]:
+        revise = partial(replace, due_at_us=LATER_US, priority=7, labels={"env": "prod"})
+        return change(line.far.shards, timer.id, revise, is_moved=True)
+
+    await line.break_at(when, b"UPDATE timers", work())
+    changed = await line.repeat(when, work())
+    assert (changed.priority, changed.due_at_us, changed.labels) == (7, LATER_US, {"env": "prod"})
+    assert await line.near.queued() == [entry_of(timer.id, 7, LATER_US)]
+    marks = {bytes(row[0])[:8] for row in await line.near.rows("SELECT entry FROM label_index")}
+    assert marks == set(marks_of({"env": "prod"}, BY_DEFAULT))
+
+
+async def test_replay(line: Line, when: When) -> None:
+    [timer] = await line.near.add(new_timer(name="n"))
+    controller = await line.near.join()
+    [claim] = await line.near.take(controller)
+    await line.near.finish(controller, [finished(claim, TimerState.failed, Outcome.rejected)], {1})
+    await line.break_at(when, b"UPDATE timers", replay(line.far.shards, timer.id))
+    [answer] = await asyncio.gather(line.repeat(when, replay(line.far.shards, timer.id)), return_exceptions=True)
+    # Whoever repeats a replay that happened hears that the timer is scheduled: it is not called twice for it.
+    if when is When.before:
+        assert isinstance(answer, Timer)
+    else:
+        assert isinstance(answer, NotReplayable)
+        assert answer.state is TimerState.scheduled
+    assert await line.near.state(timer.id) is TimerState.scheduled
+    assert len(await line.near.queued()) == 1
+    assert await line.near.count("endings") == 0
+    states = by_collection(await count_states(line.near.shards))[1]
+    assert +states == Counter({TimerState.scheduled: 1})
 
 
 async def test_release(line: Line, when: When) -> None:

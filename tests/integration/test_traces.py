@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import subprocess
 import sys
@@ -159,8 +160,22 @@ async def test_a_trace_that_is_not_sampled_goes_on_without_spans(system: System,
     spans = await collector.wait_for_spans(3)
     assert {span.attributes["timer.id"] for span in spans} == {loud}
     assert len({span.trace for span in spans}) == 1
-    version, trace, _, flags = system.receiver.by_id[quiet][0].headers["traceparent"].split("-")
-    assert (version, trace, flags) == ("00", parent.split("-")[1], "00")
+    assert system.receiver.by_id[quiet][0].headers["traceparent"] == parent
+
+
+async def test_what_is_not_sampled_here_carries_what_its_create_had(
+    system: System, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
+    await system.start("timer_controller", {"POLL_SECONDS": 0.1, "TRACES": 1})
+    api = await system.start_api(traces=1)
+    parent, create = new_traceparent(), {"seconds": 0, "url": system.receiver.url}
+    with_one = (await api.client.post("/timers", json=create, headers={"traceparent": parent})).json()["id"]
+    without = (await api.create(**create))["id"]
+    await system.receiver.wait_for_ids(2)
+    assert system.receiver.by_id[with_one][0].headers["traceparent"] == parent
+    assert "traceparent" not in system.receiver.by_id[without][0].headers
+    assert not collector.spans
 
 
 async def test_without_whoever_takes_spans_all_goes_on_and_stops(
@@ -173,6 +188,16 @@ async def test_without_whoever_takes_spans_all_goes_on_and_stops(
     await system.receiver.wait_for_ids(20)
     for timer_id in ids:
         await api.wait_for_status_of(timer_id, "delivered")
+    assert await api.service.terminate(timeout_seconds=15) == 0
+    assert await controller.terminate(timeout_seconds=15) == 0
+
+
+async def test_whoever_takes_spans_and_never_answers_delays_no_stop(system: System, collector: Collector) -> None:
+    collector.answer = lambda _: asyncio.get_running_loop().create_future()
+    controller = await system.start_controller(traces=1)
+    api = await system.start_api(traces=1)
+    await api.create_many(700, seconds=0, url=system.receiver.url)
+    await system.receiver.wait_for_ids(700)
     assert await api.service.terminate(timeout_seconds=15) == 0
     assert await controller.terminate(timeout_seconds=15) == 0
 

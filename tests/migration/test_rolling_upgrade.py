@@ -26,6 +26,7 @@ from timer_db.domain.errors import DatabaseError
 from timer_db.domain.states import TimerState
 from timer_db.embedded import EmbeddedServer
 from timer_db.engine import Engine, Pool, open_shards
+from timer_db.operations.recount import recount
 from timer_db.shards import Shards
 
 ARCHIVE = Path(__file__).parent / "previous/services.tar.xz"
@@ -81,6 +82,14 @@ async def test_both_versions_work_side_by_side(
     assert (await old_api.get(ids[-1]))["status"] == (await api.get(ids[0]))["status"] == "delivered"
     assert max(receiver.counts().values()) == 1
 
+    # The same key at both, whoever has it first.
+    for keyed, (one, other) in {"old-first": (old_api, api), "new-first": (api, old_api)}.items():
+        document, key = {"url": url, "hours": 24, "meta": keyed}, {"Idempotency-Key": keyed}
+        made, again = [await each.client.post("/timers", json=document, headers=key) for each in (one, other)]
+        assert (made.status_code, again.status_code) == (201, 201), again.text
+        assert again.content == made.content
+        later.append(made.json()["id"])
+
     # What a controller of one version held when it was killed is taken over by one of the other. The second old
     # one sleeps meanwhile, and joins again when it wakes up.
     second.send(signal.SIGSTOP)
@@ -100,6 +109,10 @@ async def test_both_versions_work_side_by_side(
     await wait_for_states(shards, {TimerState.delivered: len(ids), TimerState.scheduled: len(later)})
     assert set(receiver.by_id) == set(ids)
     assert await second.terminate() == 0
+    await recount(bare)
+    assert await recount(bare) == {}
+    counts = (await api.client.get("/collections/default")).json()["counts"]
+    assert (counts["delivered"], counts["scheduled"]) == (len(ids), len(later))
 
 
 @contextmanager

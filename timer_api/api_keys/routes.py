@@ -14,6 +14,7 @@ from timer_api.answers import json_answer
 from timer_api.api_keys import schemas
 from timer_api.errors import FieldError, Kind, Problem, invalid
 from timer_api.openapi import NO_BODY, REF, UNAVAILABLE, Parts, answer, invalid_example, needs, problems
+from timer_api.paging import PAGE_DEFAULT, Limit
 from timer_api.service import Service
 from timer_db.domain.api_key import ID_PATTERN, Scope
 from timer_db.operations.api_keys import list_keys, make_key, revoke_key
@@ -22,7 +23,6 @@ router = APIRouter(tags=["api keys"])
 
 PATH = "/api-keys"
 _BODY_BYTES = 65_536
-_PAGE_DEFAULT, _PAGE_MAX = 100, 1000
 
 _ID = "0b7e8f6c"
 _SHOWN: dict[str, Any] = {
@@ -91,7 +91,7 @@ class ListQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: int = Field(_PAGE_DEFAULT, ge=1, le=_PAGE_MAX, description="The size of a page.", examples=[100])
+    limit: Limit = PAGE_DEFAULT
     cursor: Annotated[str, AfterValidator(_cursor)] | None = Field(
         None,
         description="`next_cursor` of the page before.",

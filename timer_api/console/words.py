@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 from timer_db.domain.representation import microseconds, rfc3339
 
@@ -60,6 +61,11 @@ def moment(text: str) -> str:
     return f"{datetime.fromisoformat(text).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
+def local(text: str, zone: str) -> str:
+    """The same as clocks in this time zone show it: `2026-11-27 15:46:05 Fri`."""
+    return f"{datetime.fromisoformat(text).astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M:%S %a}"
+
+
 FILTERS = {
     "number": number,
     "milliseconds": milliseconds,
@@ -67,5 +73,6 @@ FILTERS = {
     "from_now": from_now,
     "time_us": time_us,
     "moment": moment,
+    "local": local,
     "rfc3339": rfc3339,
 }

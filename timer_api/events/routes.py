@@ -11,8 +11,9 @@ from typing_extensions import TypedDict
 
 from timer_api.answers import json_answer
 from timer_api.api_keys.caller import Caller, caller_of
-from timer_api.groups import PAGE_DEFAULT, PAGE_MAX, Moment
+from timer_api.groups import Moment
 from timer_api.openapi import NO_BODY, UNAVAILABLE, Parts, answer, invalid_example, needs, problems
+from timer_api.paging import PAGE_DEFAULT, Limit
 from timer_api.service import Service
 from timer_db.domain.api_key import Scope
 from timer_db.domain.event import Event, EventKind
@@ -69,7 +70,7 @@ class ListQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     kind: EventKind | None = Field(None, description="Only events of this kind.", examples=["route.disabled"])
-    limit: int = Field(PAGE_DEFAULT, ge=1, le=PAGE_MAX, description="The size of a page.", examples=[100])
+    limit: Limit = PAGE_DEFAULT
     cursor: int | None = Field(None, ge=1, le=_ID_MAX, description="`next_cursor` of the page before.")
 
 

@@ -67,13 +67,12 @@ async def _answer(service: Service, work: BatchWork, held: KeyHeld | None) -> _A
     if work.lost:
         # Nobody knows yet what comes of all of them: a repeat tries again.
         return _Answer(status, work.pieces, ((b"retry-after", b"%d" % RETRY_AFTER_SECONDS), *replayed))
-    if held is None:
-        return _Answer(status, work.pieces)
+    if held is None or not work.is_final:
+        return _Answer(status, work.pieces, replayed)
     given = KeptAnswer(status, "", b"".join(work.pieces))
+    work.pieces.clear()
     kept = await idempotency.keep(service, held, given)
-    if kept is not given:
-        return _Answer(kept.status, [kept.body], (idempotency.IS_REPLAYED,))
-    return _Answer(status, work.pieces, replayed)
+    return _Answer(kept.status, [kept.body], replayed if kept is given else (idempotency.IS_REPLAYED,))
 
 
 async def _send(answer: _Answer, send: Send) -> None:

@@ -37,6 +37,8 @@ CHUNK_TIMERS = 500
 """One commit. More make a timer hardly cheaper, and hold others up."""
 CHUNK_BYTES = 4 * 1024 * 1024
 """Of JSON. In hexadecimal, and with one large timer more, it fits MariaDB's max_allowed_packet of 16 MiB."""
+_PASSING = frozenset({429, 500, 503})
+"""Statuses of problems that may be gone when the same comes again."""
 _SLICE_TIMERS = 50
 """So many are checked before others have a turn: some tenths of a millisecond."""
 
@@ -75,6 +77,8 @@ class BatchWork:
         """How many an earlier request with the same key had stored."""
         self.lost: Problem | None = None
         """Why nothing more could be stored, if that came to be."""
+        self.is_final = True
+        """Whether the same again could not end better: nothing was refused for a reason that passes."""
         self.pieces: list[bytes] = []
 
     async def make(self) -> None:
@@ -172,7 +176,9 @@ class BatchWork:
                 texts.append(shown(result, now_us, directory))
             else:
                 self.refused += 1
-                texts.append(_error(index, entry, result))
+                problem = _problem(entry, result)
+                self.is_final &= problem.kind.status not in _PASSING
+                texts.append(_shown_error(index, problem))
         self.pieces.append((("," if self.pieces else "") + ",".join(texts)).encode())
 
 
@@ -184,15 +190,18 @@ def _name_of(value: Any) -> tuple[str, str] | None:
     return (collection, name) if isinstance(name, str) and isinstance(collection, str) else None
 
 
-def _error(index: int, entry: Timer | Problem, result: Exception) -> str:
+def _problem(entry: Timer | Problem, result: Exception) -> Problem:
     match result:
         case Problem():
-            problem = result
+            return result
         case DatabaseUnavailable() if isinstance(entry, Timer):
             detail = "the database was lost meanwhile: the timer may have been stored, under this id"
-            problem = Problem(Kind.database_unavailable, detail, timer_id=str(entry.id))
+            return Problem(Kind.database_unavailable, detail, timer_id=str(entry.id))
         case TimerError():
-            problem = from_error(result)
+            return from_error(result)
         case _:
-            problem = internal(result)
+            return internal(result)
+
+
+def _shown_error(index: int, problem: Problem) -> str:
     return orjson.dumps({"error": {**problem.document(PATH), "index": index}}).decode()

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field
 from typing_extensions import TypedDict
 
+from timer_api.groups import Moment
 from timer_api.openapi import REF
 from timer_api.timers.examples import TIMER, TIMER_ID
 from timer_db.domain.states import Outcome, TimerState
-
-Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 
 
 class NoticeTimer(TypedDict):

@@ -12,10 +12,11 @@ from timer_api.answers import json_answer
 from timer_api.api_keys.caller import caller_of
 from timer_api.errors import FieldError, invalid
 from timer_api.openapi import NO_BODY, UNAVAILABLE, answer, invalid_example, needs, problems
+from timer_api.paging import PAGE_DEFAULT, Limit
 from timer_api.service import Service
 from timer_api.timers.filters import FilterQuery, filter_of
 from timer_api.timers.one import service_of
-from timer_api.timers.schemas import PAGE_DEFAULT, PAGE_MAX, Name
+from timer_api.timers.schemas import Name
 from timer_db.domain import cursor as cursors
 from timer_db.domain.api_key import Scope
 from timer_db.domain.filter import Filter
@@ -36,7 +37,7 @@ class ListQuery(FilterQuery):
         description="Only the timer with this name, in `collection` (the default one, unless it is given).",
         examples=["invoice-17"],
     )
-    limit: int = Field(PAGE_DEFAULT, ge=1, le=PAGE_MAX, description="The size of a page.", examples=[100])
+    limit: Limit = PAGE_DEFAULT
     cursor: str | None = Field(
         None,
         max_length=cursors.CHARACTERS_MAX,

@@ -22,8 +22,6 @@ from timer_db.domain.timer import DEFAULT_TIMEOUT_SECONDS
 
 PRIORITY_MAX = 32_767
 BATCH_MAX = 10_000
-PAGE_MAX = 1000
-PAGE_DEFAULT = 100
 
 _BASE64_PATTERN = "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
 

@@ -71,11 +71,18 @@ def pairs(texts: list[str] | None, option: str, mark: str = "=") -> dict[str, st
 
 
 def body_of(text: str) -> dict[str, Any]:
-    """The fields that send it: JSON as such, any other text byte by byte."""
+    """The fields that send it: JSON as such, any other text byte by byte, and null too, which is no body there."""
     try:
-        return {"body": json.loads(text)}
+        body = json.loads(text, parse_constant=_no_constant)
     except ValueError:
+        body = None
+    if body is None:
         return {"body_base64": base64.b64encode(text.encode()).decode()}
+    return {"body": body}
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _place(fields: dict[str, Any], path: list[str], value: Any) -> None:

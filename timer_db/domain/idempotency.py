@@ -37,7 +37,9 @@ class KeptAnswer(NamedTuple):
 
     def packed(self) -> bytes:
         """As it is kept."""
-        return zlib.compress(b"%d %s\n%s" % (self.status, self.location.encode(), self.body), 1)
+        packer = zlib.compressobj(1)
+        head = packer.compress(b"%d %s\n" % (self.status, self.location.encode()))
+        return b"".join([head, packer.compress(self.body), packer.flush()])
 
     @classmethod
     def unpacked(cls, packed: bytes) -> KeptAnswer:
@@ -63,6 +65,8 @@ class AnswerGiven(NamedTuple):
     """What a request is to be answered, unless it was answered before."""
 
     key_sha256: bytes
+    first_us: int
+    """When the key came first: it may stand for another request by now."""
     packed: bytes
 
 

@@ -21,6 +21,7 @@ from timer_db.statements.literals import LIST_MAX
 from timer_db.transactions import Connection
 
 _KEPT_US = KEPT_SECONDS * 1_000_000
+_MOMENT_BYTES = 8
 
 
 class _Row(NamedTuple):
@@ -95,9 +96,9 @@ async def keep_answers(shards: Shards, given: Sequence[AnswerGiven]) -> list[byt
 
     One commit per server. Safe to repeat.
     """
-    by_shard: defaultdict[int, dict[bytes, bytes]] = defaultdict(dict)
-    for key, packed in given:
-        by_shard[_home(shards, key).number].setdefault(key, packed)
+    by_shard: defaultdict[int, dict[bytes, AnswerGiven]] = defaultdict(dict)
+    for each in given:
+        by_shard[_home(shards, each.key_sha256).number].setdefault(each.key_sha256, each)
     kept: dict[bytes, bytes] = {}
     for shard in shards:
         if of_shard := by_shard.get(shard.number):
@@ -105,9 +106,10 @@ async def keep_answers(shards: Shards, given: Sequence[AnswerGiven]) -> list[byt
     return [kept[each.key_sha256] for each in given]
 
 
-async def _keep_on(shard: Shard, answers: dict[bytes, bytes]) -> dict[bytes, bytes]:
+async def _keep_on(shard: Shard, given: dict[bytes, AnswerGiven]) -> dict[bytes, bytes]:
     keyring = shard.keyring
-    statement = statements.keep([(key, _sealed(keyring, key, answers[key])) for key in sorted(answers)])
+    answers = {key: each.packed for key, each in given.items()}
+    statement = statements.keep([(key, _sealed(keyring, given[key])) for key in sorted(given)])
 
     async def work(connection: Connection) -> dict[bytes, bytes]:
         if await connection.write(statement) == len(answers):
@@ -122,23 +124,27 @@ async def _keep_on(shard: Shard, answers: dict[bytes, bytes]) -> dict[bytes, byt
 async def _rows(connection: Connection, keyring: Keyring, keys: Iterable[bytes]) -> dict[bytes, _Row]:
     rows = await connection.rows(statements.holders(keys))
     return {
-        bytes(key): _Row(bytes(content), int(first_us), _opened(keyring, bytes(key), answer))
+        bytes(key): _Row(bytes(content), int(first_us), _opened(keyring, bytes(key), int(first_us), answer))
         for key, content, first_us, answer in rows
     }
 
 
-def _sealed(keyring: Keyring, key: bytes, packed: bytes) -> bytes:
-    """An answer as it is stored: the id of the key that seals it, if one does, a zero byte, and the rest."""
+def _sealed(keyring: Keyring, given: AnswerGiven) -> bytes:
+    """An answer as it is stored: the moment of its key, the id of the key that seals it, if one does, a zero byte,
+    and the rest."""
+    head = given.first_us.to_bytes(_MOMENT_BYTES, "big")
     if not keyring:
-        return b"\0" + packed
-    return keyring.sealing_id.encode() + b"\0" + keyring.seal(_sealed_for(key), Content(None, None, packed))
+        return head + b"\0" + given.packed
+    sealed = keyring.seal(_sealed_for(given.key_sha256), Content(None, None, given.packed))
+    return b"".join([head, keyring.sealing_id.encode(), b"\0", sealed])
 
 
-def _opened(keyring: Keyring, key: bytes, stored: bytes | None) -> bytes | None:
-    """The packed answer; None when there is none, or none that can be read: then it is made again."""
-    if stored is None:
+def _opened(keyring: Keyring, key: bytes, first_us: int, stored: bytes | None) -> bytes | None:
+    """The packed answer; None when there is none, or none that can be read: then it is made again. Code of the
+    version before gives a key to another request and leaves the answer: that is none."""
+    if stored is None or int.from_bytes(stored[:_MOMENT_BYTES], "big") != first_us:
         return None
-    key_id, _, value = bytes(stored).partition(b"\0")
+    key_id, _, value = bytes(stored[_MOMENT_BYTES:]).partition(b"\0")
     if not key_id:
         return value
     try:

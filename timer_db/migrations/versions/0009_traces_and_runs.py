@@ -1,5 +1,4 @@
-"""What a create belongs to in its client's trace; counts of the runs of schedules. Idempotency keys never used the
-column for a timer's id.
+"""What a create belongs to in its client's trace; counts of the runs of schedules.
 
 Runs that were made before are not counted with their schedules: `python -m timer_db recount` does it."""
 
@@ -18,7 +17,6 @@ _TRACEPARENT = "traceparent VARCHAR(55) CHARACTER SET ascii COLLATE ascii_bin NU
 def upgrade() -> None:
     # At once, however many rows there are; both engines refuse it rather than copy the table.
     op.execute(f"ALTER TABLE timers ADD COLUMN {_TRACEPARENT}, ALGORITHM=INSTANT")
-    op.execute("ALTER TABLE idempotency_keys DROP COLUMN timer_id, ALGORITHM=INSTANT")
     # A few rows for each group of timers.
     op.execute(
         "ALTER TABLE timer_counts ADD COLUMN schedule_id INT UNSIGNED NOT NULL DEFAULT 0 AFTER route_id,"
@@ -40,4 +38,3 @@ def downgrade() -> None:
     op.execute("INSERT INTO timer_counts SELECT * FROM counts_without_schedules")
     op.execute("DROP TABLE counts_without_schedules")
     op.execute("ALTER TABLE timers DROP COLUMN traceparent")
-    op.execute("ALTER TABLE idempotency_keys ADD COLUMN timer_id BINARY(16) NULL AFTER content_sha256")
