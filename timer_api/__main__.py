@@ -16,9 +16,8 @@ import uvicorn
 from timer_api.app import create_app
 from timer_api.http_bounds import bounded
 from timer_api.settings import ApiSettings
-from timer_db.configuration import collect_garbage_rarely, listen_or_exit, read_or_exit
+from timer_db.configuration import collect_garbage_rarely, listen_or_exit, read_or_exit, tracing_or_exit
 from timer_db.logs import log_to_stderr
-from timer_db.traces import tracing_or_exit
 
 _KEEP_ALIVE_SECONDS = 75
 

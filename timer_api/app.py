@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib import metadata
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
@@ -32,10 +33,11 @@ from timer_api.service import OnFatal, Service
 from timer_api.settings import ApiSettings
 from timer_api.timers import batch, create
 from timer_api.timers import routes as timers
-from timer_api.traces import Traces
 from timer_db.domain.api_key import Scope as KeyScope
 from timer_db.domain.errors import TimerError
-from timer_db.traces import Tracing
+
+if TYPE_CHECKING:
+    from timer_db.traces import Tracing
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +117,11 @@ class FrontDoor:
         self.app = app
         self.service = service
         self._served = Served(app.openapi())
-        self.traces = None if tracing is None else Traces(tracing, self._served.template_of)
+        self.traces = None
+        if tracing is not None:
+            from timer_api.traces import Traces
+
+            self.traces = Traces(tracing, self._served.template_of)
         self.console = Console(service, self)
         self._short_ways = {path: (handle, self._served.at(path)["POST"]) for path, handle in _SHORT_WAYS.items()}
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from starlette.types import Message, Receive, Scope, Send
 
 from timer_db.domain.traceparent import HEADER, traceparent_of
 from timer_db.traces import Tracing, context_of, traceparent_at
-
-if TYPE_CHECKING:
-    from opentelemetry.trace import Span
 
 _NOT_TRACED = ("/health/", "/metrics", "/docs", "/openapi.json")
 """What asks for these asks all day, or for nothing of ours."""
@@ -32,8 +29,6 @@ class Traces:
 
     async def around(self, serve: Serve, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the call inside a span, which is what its `traceparent` names from here on."""
-        from opentelemetry.trace import SpanKind, Status, StatusCode
-
         method, path = scope["method"], scope["path"]
         template = self._template_of(path)
         if template is None or path.startswith(_NOT_TRACED):

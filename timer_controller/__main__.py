@@ -7,6 +7,7 @@ import resource
 import signal
 import socket
 import sys
+from typing import TYPE_CHECKING
 
 import uvloop
 
@@ -16,13 +17,14 @@ from timer_controller.sender.http1 import Http1Sender
 from timer_controller.sender.protocol import Sender
 from timer_controller.service import Controller
 from timer_controller.settings import ControllerSettings
-from timer_controller.traces import Traces
 from timer_controller.version import VERSION
-from timer_db.configuration import collect_garbage_rarely, listen_or_exit, read_or_exit
+from timer_db.configuration import collect_garbage_rarely, listen_or_exit, read_or_exit, tracing_or_exit
 from timer_db.domain.address_ranges import parse_ranges
 from timer_db.domain.errors import DatabaseError
 from timer_db.logs import log_to_stderr
-from timer_db.traces import tracing_or_exit
+
+if TYPE_CHECKING:
+    from timer_controller.traces import Traces
 
 
 def main() -> int:
@@ -30,7 +32,11 @@ def main() -> int:
     settings = read_or_exit(ControllerSettings)
     log_to_stderr(settings.log_level, "timer_controller", settings.log_format)
     tracing = tracing_or_exit(settings.traces, "timer-controller", VERSION)
-    traces = None if tracing is None else Traces(tracing)
+    traces = None
+    if tracing is not None:
+        from timer_controller.traces import Traces
+
+        traces = Traces(tracing)
     listening = None
     if port := settings.controller_port:
         listening = listen_or_exit("TIMER_CONTROLLER_PORT", settings.controller_host, port)

@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from timer_controller.calls import call_of
 from timer_controller.destinations import Destination
@@ -16,7 +17,6 @@ from timer_controller.lease import Lease
 from timer_controller.sender.answer import forbidden
 from timer_controller.sender.protocol import Cancel, Result, Sender
 from timer_controller.signing import Signer
-from timer_controller.traces import Traces
 from timer_db.clock import DatabaseClock
 from timer_db.domain.backoff import RetryPolicy
 from timer_db.domain.claim import Claim, Finished
@@ -28,6 +28,9 @@ from timer_db.domain.policy import Next, after_attempt
 from timer_db.domain.queue_entry import QueueEntry
 from timer_db.domain.states import Outcome, TimerState
 from timer_db.encryption import NO_KEYS, Keyring
+
+if TYPE_CHECKING:
+    from timer_controller.traces import Traces
 
 log = logging.getLogger(__name__)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import TYPE_CHECKING
 
 from timer_controller import session
 from timer_controller.loops import AWAY_SECONDS, Outage, Repeater
@@ -15,7 +16,6 @@ from timer_controller.sender.protocol import Sender
 from timer_controller.session import Session
 from timer_controller.settings import ControllerSettings
 from timer_controller.signing import signer_of
-from timer_controller.traces import Traces
 from timer_db.clock import DatabaseClock
 from timer_db.domain.directory import Directory
 from timer_db.domain.errors import DatabaseUnavailable, Fenced
@@ -24,6 +24,9 @@ from timer_db.metrics import Metrics
 from timer_db.operations.directory import DirectoryKeeper
 from timer_db.operations.watch import ClockKeeper, ConnectRetry
 from timer_db.shards import Shard, Shards
+
+if TYPE_CHECKING:
+    from timer_controller.traces import Traces
 
 log = logging.getLogger(__name__)
 

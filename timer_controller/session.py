@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -34,7 +35,6 @@ from timer_controller.settings import ControllerSettings
 from timer_controller.shares import Shares
 from timer_controller.shelf import Shelf
 from timer_controller.signing import Signer
-from timer_controller.traces import Traces
 from timer_controller.version import VERSION
 from timer_controller.wheel import Wheel
 from timer_db.clock import DatabaseClock
@@ -49,6 +49,9 @@ from timer_db.operations.membership import Beat
 from timer_db.operations.overdue import Own
 from timer_db.operations.rescue import Rescued
 from timer_db.shards import Shard
+
+if TYPE_CHECKING:
+    from timer_controller.traces import Traces
 
 log = logging.getLogger(__name__)
 

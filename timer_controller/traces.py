@@ -1,4 +1,4 @@
-"""Spans of timers that are called: from the claim to the call, and the call."""
+"""Spans of timers that are called: from the claim to the call, and the call. For who wants them."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, set_span_in_context
 
 from timer_controller.sender.protocol import Call, Result
 from timer_controller.sender.target import UrlRefused, parse_destination, split_url
 from timer_db.domain.claim import Claim
 from timer_db.domain.states import Outcome
 from timer_db.traces import Tracing, context_of, traceparent_at
-
-if TYPE_CHECKING:
-    from opentelemetry.trace import Span
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +31,6 @@ class CallTrace(NamedTuple):
 
     def note(self, call: Call) -> None:
         """The call, once it is known. What of a URL may be secret is not noted."""
-        if not self.span.is_recording():
-            return
         self.span.set_attribute("http.request.method", call.method)
         with suppress(UrlRefused):  # the sender says so
             destination = parse_destination(split_url(call.url)[0])
@@ -52,21 +49,17 @@ class CallTrace(NamedTuple):
         ended(result)
 
     def _note_end(self, result: Result) -> None:
-        from opentelemetry.trace import Status, StatusCode
-
-        span = self.span
-        if span.is_recording():
-            outcome = "withheld" if result.withheld else result.outcome.value
-            span.set_attribute("timer.outcome", outcome)
-            if result.status is not None:
-                span.set_attribute("http.response.status_code", result.status)
-            if result.outcome is not Outcome.delivered and not result.withheld:
-                span.set_status(Status(StatusCode.ERROR, result.reason))
-        span.end()
+        outcome = "withheld" if result.withheld else result.outcome.value
+        self.span.set_attribute("timer.outcome", outcome)
+        if result.status is not None:
+            self.span.set_attribute("http.response.status_code", result.status)
+        if result.outcome is not Outcome.delivered and not result.withheld:
+            self.span.set_status(Status(StatusCode.ERROR, result.reason))
+        self.span.end()
 
 
 class Traces:
-    """Follows claims of timers; those whose trace is not sampled cost little."""
+    """Follows claims of timers."""
 
     def __init__(self, tracing: Tracing) -> None:
         self._tracing = tracing
@@ -78,29 +71,26 @@ class Traces:
             claim.claimed_at_ns = at_ns
 
     def begin(self, claim: Claim) -> CallTrace | None:
-        """A call begins: it hangs on the claim, and the claim on the create. None when that fails:
-        the call is made all the same."""
+        """A call begins: it hangs on the claim, and the claim on the create. None when it is not sampled, or that
+        fails: the call is made all the same, and carries what its create had."""
         try:
             return self._begin(claim)
         except Exception:
             log.exception("timer %s: a fault in tracing", claim.timer.id_text)
             return None
 
-    def _begin(self, claim: Claim) -> CallTrace:
-        from opentelemetry.trace import SpanKind, set_span_in_context
-
+    def _begin(self, claim: Claim) -> CallTrace | None:
         tracer = self._tracing.tracer
-        about: dict[str, str | int] = {"timer.id": claim.timer.id_text, "timer.attempt": claim.attempt}
         waited = tracer.start_span(
-            "claimed",
-            context_of(claim.timer.traceparent),
-            attributes={**about, "timer.batch": claim.batch},
-            start_time=claim.claimed_at_ns or None,
+            "claimed", context_of(claim.timer.traceparent), start_time=claim.claimed_at_ns or None
         )
+        if not waited.is_recording():
+            return None
+        about: dict[str, str | int] = {"timer.id": claim.timer.id_text, "timer.attempt": claim.attempt}
+        waited.set_attributes({**about, "timer.batch": claim.batch})
         waited.end()
         span = tracer.start_span("call", set_span_in_context(waited), SpanKind.CLIENT, about)
-        # What is not sampled here goes on as it came.
-        return CallTrace(traceparent_at(span) if span.is_recording() else claim.timer.traceparent, span)
+        return CallTrace(traceparent_at(span), span)
 
     def close(self) -> None:
         """Send the last spans."""

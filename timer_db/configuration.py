@@ -11,10 +11,13 @@ import os
 import socket
 import sys
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
+
+if TYPE_CHECKING:
+    from timer_db.traces import Tracing
 
 Settings = TypeVar("Settings", bound=BaseSettings)
 EXIT_CODE = 2
@@ -51,6 +54,19 @@ def listen_or_exit(setting: str, host: str, port: int) -> socket.socket:
         why = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
         sys.stderr.write(f"setting {setting}: nothing can listen at {host} port {port}: {why}\n")
         sys.exit(1)
+
+
+def tracing_or_exit(is_wanted: bool, service: str, version: str) -> Tracing | None:
+    """What spans are made with; None when none are wanted; or one line on standard error, and exit code 2."""
+    if not is_wanted:
+        return None
+    try:
+        # Not at the top: it is an extra, and takes 20 MB.
+        from timer_db.traces import Tracing
+    except ImportError as error:
+        sys.stderr.write(f"setting TIMER_TRACES: {error}; install timer-system[traces], or take it away\n")
+        sys.exit(EXIT_CODE)
+    return Tracing(service, version)
 
 
 def secrets_of(kind: type[BaseSettings]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Spans of OpenTelemetry, for who installs `timer-system[traces]` and sets TIMER_TRACES.
+"""Spans of OpenTelemetry, for who installs `timer-system[traces]` and sets TIMER_TRACES: nobody else imports this.
 
 Where they go and how many of them are kept, OpenTelemetry's own variables say (`OTEL_EXPORTER_OTLP_ENDPOINT`,
 `OTEL_TRACES_SAMPLER`, …). A trace is passed on without all this: see `domain.traceparent`.
@@ -6,31 +6,25 @@ Where they go and how many of them are kept, OpenTelemetry's own variables say (
 
 from __future__ import annotations
 
-import sys
 import threading
-from typing import TYPE_CHECKING
 
-from timer_db.configuration import EXIT_CODE
-
-if TYPE_CHECKING:
-    from opentelemetry.context import Context
-    from opentelemetry.trace import Span, Tracer
+from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, TraceFlags, Tracer, set_span_in_context
 
 _CLOSE_SECONDS = 3.0
 """What a stop waits for the last spans."""
+_NOWHERE = Context()
 
 
 class Tracing:
     """The tracer of a service. Spans leave in batches, from a thread."""
 
     def __init__(self, service: str, version: str) -> None:
-        """`service` is a name for it, unless OTEL_SERVICE_NAME has one. ImportError without the extra."""
-        # Not at the top: the extra may not be there, and takes 20 MB.
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.resources import OTELResourceDetector, Resource
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
-
+        """`service` is a name for it, unless OTEL_SERVICE_NAME has one."""
         named = Resource({"service.name": service, "service.version": version})
         self._provider = TracerProvider(
             resource=Resource.create().merge(named).merge(OTELResourceDetector().detect()),
@@ -47,27 +41,13 @@ class Tracing:
         last.join(_CLOSE_SECONDS)
 
 
-def tracing_or_exit(is_wanted: bool, service: str, version: str) -> Tracing | None:
-    """None when it is not wanted; one line on standard error, and exit code 2, when it cannot be had."""
-    if not is_wanted:
-        return None
-    try:
-        return Tracing(service, version)
-    except ImportError as error:
-        sys.stderr.write(f"setting TIMER_TRACES: {error}; install timer-system[traces], or take it away\n")
-        sys.exit(EXIT_CODE)
-
-
 def context_of(traceparent: str | None) -> Context:
     """The place in a trace that a `traceparent` names; without one, a trace begins there."""
-    from opentelemetry.context import Context
-    from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
-
     if not traceparent:
-        return Context()
+        return _NOWHERE
     _, trace_id, span_id, flags = traceparent.split("-")
     place = SpanContext(int(trace_id, 16), int(span_id, 16), True, TraceFlags(int(flags, 16)))
-    return set_span_in_context(NonRecordingSpan(place), Context())
+    return set_span_in_context(NonRecordingSpan(place), _NOWHERE)
 
 
 def traceparent_at(span: Span) -> str:
