@@ -179,8 +179,8 @@ MEANINGS: dict[str, dict[str, Meaning]] = {
             for kind, (label, text) in LISTS.items()
             for part in ("p50", "p99")
         },
-        "overview_p50_ms": Meaning("the console's overview: ms, p50", _TWO, "the page as it is loaded first"),
-        "overview_p99_ms": Meaning("the console's overview: ms, p99", _TWO),
+        "overview_p50_ms": Meaning("the console's overview: ms, p50", _TWO, "each with a look at the database"),
+        "overview_max_ms": Meaning("the console's overview: ms, max", _TWO),
     },
     "bulk": {
         "cancelled_per_second": Meaning("cancelled/s, by a selector", _RATE, "10,000 a call, one call at a time"),
@@ -260,7 +260,7 @@ GOALS = (
     Goal("mixed", "row_lock_waits", "=", 0),
     Goal("mixed", "p99_times_idle", "≤", 3),
     Goal("list", "worst_p99_ms", "≤", 50, (("timers", 1_000_000),)),
-    Goal("list", "overview_p99_ms", "≤", 300, (("timers", 1_000_000),)),
+    Goal("list", "overview_max_ms", "≤", 300, (("timers", 1_000_000),)),
     Goal("bulk", "cancelled_per_second", "≥", 10_000),
     Goal("slow", "p99_times_healthy", "≤", 2),
     Goal("memory", "controller_peak_mb", "≤", 200, (("in_flight", 10_000),)),

@@ -20,6 +20,7 @@ from enum import Enum, auto
 from types import MethodType
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 from urllib.parse import quote
+from uuid import uuid4
 
 from timer_client.errors import TimerClientError
 from timer_client.reading import Shown, read
@@ -28,6 +29,14 @@ P = ParamSpec("P")
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 S = TypeVar("S", bound=Shown)
+
+
+KEY = "Idempotency-Key"
+
+
+def new_key() -> str:
+    """A key that nobody has used."""
+    return str(uuid4())
 
 
 class Repeat(Enum):

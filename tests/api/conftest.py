@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ import pytest_asyncio
 from sqlalchemy import text
 
 from tests.db.scratch import scratch_database
+from tests.one_engine import keep_one_engine
 from tests.system import poll
 from timer_api.app import FrontDoor, create_app
 from timer_api.settings import ApiSettings
@@ -104,3 +106,9 @@ async def count_timers(database_url: str) -> CountTimers:
         return counted
 
     return count
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is refused before the database is asked is refused on any."""
+    names = ("test_bad_input.py", "test_documents.py", "test_due.py")
+    keep_one_engine(config, items, *[Path(__file__).with_name(name) for name in names])

@@ -193,6 +193,25 @@ async def test_an_answer_too_large_to_keep_is_made_again(
     assert await count_timers() == before + 100
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"url": "nowhere"},
+        {"retry": {"initial_seconds": 9, "max_seconds": 1}},
+        {"collection": "no-such-one"},
+        {"delay": None, "due_at": "3000-01-01T00:00:00Z"},
+    ],
+)
+async def test_what_was_wrong_is_mended_under_the_same_key(
+    client: httpx.AsyncClient, wrong: dict[str, Any]
+) -> None:
+    key = new_key()
+    document = {name: value for name, value in {**CREATE, **wrong}.items() if value is not None}
+    assert (await send(client, "/timers", document, key)).status_code == 422
+    made = await send(client, "/timers", CREATE, key)
+    assert made.status_code == 201, made.text
+
+
 async def test_a_batch_of_which_some_were_refused_for_now_is_completed_by_a_repeat(
     client: httpx.AsyncClient,
 ) -> None:

@@ -231,6 +231,46 @@ async def test_backfill_makes_the_runs_of_a_stretch(client: httpx.AsyncClient) -
     assert (await runs_of(client, name))[0]["due_at"] == "2026-01-01T18:30:00.000000Z"
 
 
+async def test_a_backfill_that_comes_again_with_its_key_makes_no_run_twice(
+    client: httpx.AsyncClient, count_timers: CountTimers
+) -> None:
+    name, key = new_name(), {"Idempotency-Key": str(uuid.uuid4())}
+    await put(client, name, **HOURLY)
+    begin = now() - timedelta(days=2)
+    body = {"from": at(begin), "to": at(begin + timedelta(hours=5))}
+    path, before = f"/schedules/{name}/backfill", await count_timers()
+    first = await client.post(path, json=body, headers=key)
+    assert first.status_code == 200, first.text
+    assert first.json()["made"] == 5
+    again = await client.post(path, json=body, headers=key)
+    assert (again.content, again.headers["idempotency-replayed"]) == (first.content, "true")
+    assert await count_timers() == before + 5
+    other = await client.post(path, json={**body, "to": at(begin + timedelta(hours=6))}, headers=key)
+    assert other.json()["type"] == Kind.idempotency_key_reused.type
+    assert (await client.post(path, json=body)).json()["made"] == 5
+    assert await count_timers() == before + 10
+
+
+async def test_a_backfill_that_was_refused_is_made_by_a_repeat(
+    client: httpx.AsyncClient, count_timers: CountTimers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its collection was full."""
+    monkeypatch.setattr(backfill, "CHUNK_TIMERS", 2)
+    name, collection = new_name(), new_name()
+    key = {"Idempotency-Key": str(uuid.uuid4())}
+    assert (await client.put(f"/collections/{collection}", json={"waiting_max": 1})).status_code == 201
+    waiting = {"delay": 3600, "url": URL, "collection": collection}
+    assert (await client.post("/timers", json=waiting)).status_code == 201
+    await put(client, name, **{**HOURLY, "timer": {**TIMER, "collection": collection}})
+    begin = now() - timedelta(days=2)
+    body = {"from": at(begin), "to": at(begin + timedelta(hours=5))}
+    path, before = f"/schedules/{name}/backfill", await count_timers()
+    assert (await client.post(path, json=body, headers=key)).status_code == 429
+    assert (await client.put(f"/collections/{collection}", json={"waiting_max": 100})).status_code == 200
+    assert (await client.post(path, json=body, headers=key)).json()["made"] == 5
+    assert await count_timers() == before + 5
+
+
 async def test_a_long_backfill_goes_on_where_it_ended(
     client: httpx.AsyncClient, count_timers: CountTimers, monkeypatch: pytest.MonkeyPatch
 ) -> None:

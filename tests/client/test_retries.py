@@ -75,7 +75,6 @@ DOES_MORE_THE_SECOND_TIME: dict[str, Call] = {
     "replay_many": lambda client: client.timers.replay_many(ids=[TIMER_ID]),
     "shift": lambda client: client.timers.reschedule_many(ids=[TIMER_ID], shift="1h"),
     "new_secret": lambda client: client.routes.new_secret("billing"),
-    "backfill": lambda client: client.schedules.backfill("daily", start=datetime.now(UTC), end=datetime.now(UTC)),
     "create key": lambda client: client.api_keys.create(name="billing", scopes=["timers:read"]),
 }
 

@@ -212,3 +212,5 @@ async def test_a_backfill_goes_on_to_the_end(client: Any, scripted: Scripted) ->
     assert seen == [1000, 1005]
     assert [asked.json["from"] for asked in scripted.asked] == [start.isoformat(), NOON.isoformat()]
     assert {asked.json["to"] for asked in scripted.asked} == {end.isoformat()}
+    first, second = [asked.headers["idempotency-key"] for asked in scripted.asked]
+    assert (first.removesuffix("/0"), second.removesuffix("/1000")) == (first[:36], first[:36])

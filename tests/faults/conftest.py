@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.faults.catalogue import FAULTS
 from tests.faults.scene import Fault
+from tests.one_engine import alternate_engines
 from timer_db.embedded import EngineKind
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The first on one, the second on the other, and so on; `--engine mariadb` plays every one on that."""
+    others = [Path(__file__).with_name(name) for name in ("test_receivers_in_trouble.py", "test_away_at_start.py")]
+    alternate_engines(config, items, *others)
     if config.getoption("--engine") != "all":
         return
     kinds = list(EngineKind)

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.one_engine import keep_one_engine
+from tests.one_engine import alternate_engines, keep_one_engine
 
 ONCE = (
     "test_egress.py",
     "test_first_timer.py",
+    "test_local.py",
     "test_on_failure.py",
     "test_port_in_use.py",
     "test_secrets_in_logs.py",
@@ -21,3 +22,4 @@ ONCE = (
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     keep_one_engine(config, items, *[Path(__file__).with_name(name) for name in ONCE])
+    alternate_engines(config, items, Path(__file__).with_name("test_groups.py"))

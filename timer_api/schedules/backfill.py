@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice, takewhile
+from uuid import UUID
 
 import orjson
 
@@ -16,9 +17,11 @@ from timer_api.service import Service
 from timer_api.timers.batch_work import CHUNK_BYTES, CHUNK_TIMERS
 from timer_db.domain.asked_timer import timer_of
 from timer_db.domain.errors import TimerError
+from timer_db.domain.idempotency import KeyHeld
 from timer_db.domain.owner import Owner
 from timer_db.domain.schedule_settings import StoredSchedule
 from timer_db.domain.timer import Timer
+from timer_db.operations import idempotency
 from timer_db.operations.schedule import choose_ids
 
 
@@ -30,8 +33,11 @@ class Backfilled:
     next_us: int | None
 
 
-async def backfill(service: Service, schedule: StoredSchedule, from_us: int, to_us: int) -> Backfilled:
-    """Make at most `RUNS_MAX` of the runs that were due from then on, and before `to_us`.
+async def backfill(
+    service: Service, schedule: StoredSchedule, from_us: int, to_us: int, held: KeyHeld | None = None
+) -> Backfilled:
+    """Make at most `RUNS_MAX` of the runs that were due from then on, and before `to_us`. What an earlier request
+    with the same key has made is not made again, and counts as made.
 
     What was made stays when the rest cannot be. Raises a 429 or a 503 when nothing was.
     """
@@ -41,7 +47,8 @@ async def backfill(service: Service, schedule: StoredSchedule, from_us: int, to_
     made = 0
     while made < min(len(runs), RUNS_MAX):
         moments = runs[made : min(made + chunk, RUNS_MAX)]
-        stored, problem = await _store(service, _timers(service, schedule, moments), size_bytes * len(moments))
+        timers = _timers(service, schedule, moments, held, made)
+        stored, problem = await _store(service, timers, size_bytes * len(moments), held)
         made += stored
         if problem is not None:
             if not made:
@@ -52,28 +59,42 @@ async def backfill(service: Service, schedule: StoredSchedule, from_us: int, to_
     return Backfilled(made, runs[made] if made < len(runs) else None)
 
 
-def _timers(service: Service, schedule: StoredSchedule, moments: Sequence[int]) -> list[Timer]:
-    now_us = service.now_us()
+def _timers(
+    service: Service, schedule: StoredSchedule, moments: Sequence[int], held: KeyHeld | None, first: int
+) -> list[Timer]:
+    now_us = service.now_us() if held is None else held.first_us
     settings = schedule.settings
     collection_id, route_id, _ = settings.owner
     owner = Owner(collection_id, route_id, schedule.id)
     defaults = service.directory.current.usual_of(owner)
-    ids = choose_ids(service.shards, now_us, [None] * len(moments))
+    names = [None] * len(moments)
+    if held is None:
+        ids = choose_ids(service.shards, now_us, names)
+    else:
+        ids = idempotency.choose_ids(service.shards, held, names, first)
     return [
         timer_of(settings.timer, timer_id, run_us, now_us, owner, defaults)
         for timer_id, run_us in zip(ids, moments, strict=True)
     ]
 
 
-async def _store(service: Service, timers: Sequence[Timer], size_bytes: int) -> tuple[int, Problem | None]:
+async def _store(
+    service: Service, timers: Sequence[Timer], size_bytes: int, held: KeyHeld | None
+) -> tuple[int, Problem | None]:
     """How many of the first were stored, and why not the next one."""
+    found: set[UUID] = set()
+    if held is not None and held.is_repeat:
+        found = await idempotency.find_stored(service.shards, [timer.id for timer in timers])
+    new = [timer for timer in timers if timer.id not in found]
     try:
-        results = await service.store_all(timers, size_bytes)
+        results = await service.store_all(new, size_bytes) if new else ()
     except LineFull:
         return 0, Problem(Kind.busy, "the service is stopping; try again soon")
-    for number, result in enumerate(results):
+    outcomes = dict(zip([timer.id for timer in new], results, strict=True))
+    for number, timer in enumerate(timers):
+        result = outcomes.get(timer.id)
         if isinstance(result, TimerError):
             return number, from_error(result)
         if isinstance(result, Exception):
             raise result
-    return len(results), None
+    return len(timers), None

@@ -6,19 +6,20 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Annotated
 
+import orjson
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from timer_api import groups, json_body
+from timer_api import groups, idempotency, json_body
 from timer_api.answers import json_answer
 from timer_api.api_keys.caller import Caller, caller_of
 from timer_api.groups import ListQuery, checked_name, counts_shown, name_in_path
 from timer_api.openapi import NO_BODY, UNAVAILABLE, Parts, answer, invalid_example, needs, problems
 from timer_api.schedules import examples, schemas
-from timer_api.schedules.backfill import backfill
+from timer_api.schedules.backfill import Backfilled, backfill
 from timer_api.schedules.checking import check, check_backfill, check_preview, with_owner
-from timer_api.schedules.schemas import RUNS_MAX, SHOWN_MAX, ScheduleShown
+from timer_api.schedules.schemas import RUNS_MAX, SHOWN_MAX, BackfillShown, ScheduleShown
 from timer_api.schedules.shown import shown
 from timer_api.service import Service
 from timer_api.timers.examples import BUSY, FULL, TOO_LARGE
@@ -26,6 +27,7 @@ from timer_api.timers.owner import directory_for
 from timer_api.timers.schemas import RUN_RULES
 from timer_db.domain.api_key import Scope
 from timer_db.domain.errors import ScheduleNotFound, ScheduleUnreadable
+from timer_db.domain.idempotency import KeptAnswer
 from timer_db.domain.representation import rfc3339
 from timer_db.domain.schedule_settings import StoredSchedule
 from timer_db.domain.schedule_times import Times
@@ -55,6 +57,7 @@ _BY_NAME = {
         "delete_schedule",
     )
 }
+_REPLAYED = {idempotency.REPLAYED: "true"}
 _NAME_INVALID = invalid_example("schedule", groups.NAME_IN_WORDS)
 _BODY_PROBLEMS = (groups.NO_JSON, groups.TOO_SLOW, TOO_LARGE, groups.NOT_JSON)
 _ONE_OF = {
@@ -270,14 +273,22 @@ async def preview(request: Request, query: Annotated[RunsQuery, Query()]) -> Res
     PATH + "/{schedule}/backfill",
     summary="Make runs of the past",
     operation_id="backfill_schedule",
-    openapi_extra=needs(Scope.timers_write) | groups.body("BackfillAsked", examples.BACKFILLS),
+    openapi_extra=needs(Scope.timers_write)
+    | groups.body("BackfillAsked", examples.BACKFILLS)
+    | idempotency.DOCUMENTED,
     responses={
-        200: answer(f"So many were made, at most {RUNS_MAX:,}; they are due now.", "BackfillShown", "backfill"),
+        200: answer(
+            f"So many were made, at most {RUNS_MAX:,}; they are due now.",
+            "BackfillShown",
+            "backfill",
+            sometimes=idempotency.REPLAYED_DOCUMENTED,
+        ),
         **problems(
             f"{_ONE}/backfill",
             *_BODY_PROBLEMS,
             examples.NOT_FOUND,
             invalid_example("to", "it must be after from"),
+            idempotency.REUSED,
             FULL,
             examples.UNREADABLE,
             BUSY,
@@ -287,15 +298,32 @@ async def preview(request: Request, query: Annotated[RunsQuery, Query()]) -> Res
 )
 async def make_past_runs(request: Request, schedule: Name) -> Response:
     """A timer for each run from `from` on and before `to`, whether one was made at its time or not, paused or not,
-    and whatever `overlap` says. Each has the time of its run as `due_at`, and is called now, in that order."""
-    service = _service(request)
-    found = await _visible(service, caller_of(request), schedule)
+    and whatever `overlap` says. Each has the time of its run as `due_at`, and is called now, in that order.
+
+    Sent again with its `Idempotency-Key`, no run is made twice."""
+    service, caller = _service(request), caller_of(request)
+    key = idempotency.key_of(request.headers.raw)
+    found = await _visible(service, caller, schedule)
     document = await json_body.object_of(request, service.settings.api_body_bytes)
     from_us, to_us = check_backfill(document, found.settings.timezone, service.now_us())
     if found.unreadable:
         raise ScheduleUnreadable(found.name, found.unreadable)
-    done = await backfill(service, found, from_us, to_us)
-    return json_answer({"made": done.made, "next_from": None if done.next_us is None else rfc3339(done.next_us)})
+    if key is None:
+        return json_answer(_backfilled(await backfill(service, found, from_us, to_us)))
+    content = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
+    asked = await idempotency.ask(caller, key, request.url.path, content, service.now_us())
+    held = await idempotency.hold(service, asked)
+    if held.answer:
+        first = await idempotency.unpacked(held.answer)
+        return Response(first.body, first.status, _REPLAYED, media_type="application/json")
+    done = await backfill(service, found, from_us, to_us, held)
+    given = KeptAnswer(200, "", orjson.dumps(_backfilled(done)))
+    kept = await idempotency.keep(service, held, given)
+    return Response(kept.body, kept.status, _REPLAYED if held.is_repeat else None, media_type="application/json")
+
+
+def _backfilled(done: Backfilled) -> BackfillShown:
+    return {"made": done.made, "next_from": None if done.next_us is None else rfc3339(done.next_us)}
 
 
 def _runs(times: Times, now_us: int, count: int) -> Response:

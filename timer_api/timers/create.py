@@ -8,6 +8,7 @@ documents the call.
 from __future__ import annotations
 
 from typing import NamedTuple
+from uuid import UUID
 
 from starlette.types import Receive, Scope, Send
 
@@ -28,6 +29,7 @@ from timer_db.operations.idempotency import choose_ids, find_answer, find_stored
 from timer_db.operations.schedule import Scheduled, choose_id
 
 PATH = "/timers"
+_NO_ID = UUID(int=0)
 
 
 async def handle(service: Service, caller: Caller, scope: Scope, receive: Receive, send: Send) -> int:
@@ -83,6 +85,8 @@ async def _made_once(request: _Request, key: KeyAsked) -> tuple[KeptAnswer, bool
     try:
         directory = await directory_for(service.directory, [asked])
         owner = owner_of(asked, caller, directory)
+        # What is wrong is told before the key stands for it, so that it can be mended under the same key.
+        build(asked, _NO_ID, key.now_us, owner, directory.usual_of(owner))
     except Problem:
         # Its collection or route may be gone since it was answered.
         if packed := await find_answer(service.shards, key):

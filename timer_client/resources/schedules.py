@@ -8,7 +8,7 @@ from typing import Any, Unpack
 
 from timer_client.answers import Backfill, Runs, Schedule
 from timer_client.asked import SchedulePreview, ScheduleSettings, document
-from timer_client.calls import C, Repeat, Request, call, json_bytes, path, query
+from timer_client.calls import KEY, C, Request, call, json_bytes, new_key, path, query
 from timer_client.reading import read, reader
 from timer_client.resources.named import Named
 
@@ -47,15 +47,18 @@ class Schedules(Named[C, Schedule]):
         *,
         start: datetime | str,
         end: datetime | str,
+        idempotency_key: str | None = None,
         on_progress: Callable[[int], object] | None = None,
     ) -> Generator[Request[Any], Any, int]:
         """Make the runs from `start` on and before `end`, whether or not they were made at their time.
 
         They are called now. Text without an offset is local time of the schedule. Gives how many were made.
 
-        It takes as many calls as there are thousands; `on_progress` gets the sum so far after each.
+        It takes as many calls as there are thousands; `on_progress` gets the sum so far after each. Each is sent
+        again when its answer is lost, and no run is made twice. A key of your own does that for a day across
+        crashes of your program as well.
         """
-        made = 0
+        made, key = 0, idempotency_key or new_key()
         begin: datetime | str | None = start
         while begin is not None:
             answer = yield from Request(
@@ -63,7 +66,7 @@ class Schedules(Named[C, Schedule]):
                 path=path(self.member, name, "backfill"),
                 read=reader(Backfill),
                 body=json_bytes({"from": begin, "to": end}),
-                repeat=Repeat.if_not_done,
+                headers={KEY: f"{key}/{made}"},
             )
             made += answer.made
             begin = answer.next_from

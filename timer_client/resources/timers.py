@@ -7,11 +7,24 @@ from datetime import datetime, timedelta
 from itertools import islice
 from types import MappingProxyType
 from typing import Any, Unpack
-from uuid import uuid4
 
 from timer_client.answers import Attempt, Bulk, Status, Timer
 from timer_client.asked import NamedTimer, NewTimer, Rescheduled, TimerChanges, Which, document
-from timer_client.calls import C, Page, Pages, Repeat, Request, Resource, call, json_bytes, pages_of, path, walk
+from timer_client.calls import (
+    KEY,
+    C,
+    Page,
+    Pages,
+    Repeat,
+    Request,
+    Resource,
+    call,
+    json_bytes,
+    new_key,
+    pages_of,
+    path,
+    walk,
+)
 from timer_client.errors import ApiError, Conflict, api_error
 from timer_client.reading import read, reader
 
@@ -23,17 +36,11 @@ BATCH_BYTES = 8 * 1024 * 1024
 Shift = timedelta | float | str
 DEFAULT = "default"
 """The collection of timers that name none."""
-_KEY = "Idempotency-Key"
 OnProgress = Callable[[Bulk], object]
 
 
 def _named(collection: str, name: str) -> str:
     return path("collections", collection, "timers", name)
-
-
-def new_key() -> str:
-    """A key that nobody has used."""
-    return str(uuid4())
 
 
 class Timers(Resource[C]):
@@ -51,7 +58,7 @@ class Timers(Resource[C]):
             path="/timers",
             read=reader(Timer),
             body=json_bytes(document(timer)),
-            headers={_KEY: idempotency_key or new_key()},
+            headers={KEY: idempotency_key or new_key()},
         )
 
     @walk
@@ -65,7 +72,7 @@ class Timers(Resource[C]):
         """
         key = idempotency_key or new_key()
         for number, body in enumerate(_batches(timers)):
-            headers = {_KEY: f"{key}/{number}"}
+            headers = {KEY: f"{key}/{number}"}
             yield Request(method="POST", path="/timers/batch", read=_results, body=body, headers=headers)
 
     @call
