@@ -145,7 +145,8 @@ async def test_waiting_for_a_connection_counts_as_well(make_sender: MakeSender, 
 
     sender, receiver = make_sender(connections=1), await receive(script)
     results = await asyncio.gather(
-        *(sender.send(call(receiver.url, timeout_seconds=SHORT), lambda: True) for _ in range(5))
+        # Time enough for the first to be sent, on any machine.
+        *(sender.send(call(receiver.url, timeout_seconds=5 * SHORT), lambda: True) for _ in range(5))
     )
     outcomes = sorted(result.outcome for result in results)
     # The last of those that waited may have got the connection that the first one's end set free.
