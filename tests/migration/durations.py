@@ -91,6 +91,9 @@ async def _measure(url: str, timers: int) -> None:
     revisions = [script.revision for script in reversed(list(scripts.walk_revisions()))]
     await upgrade_to(engine, revisions[0])
     await asyncio.to_thread(_fill, url, timers)
+    # MySQL gives up a connection that was idle meanwhile.
+    await engine.dispose()
+    engine = open_engine(parse_url(url), Pool(size=4))
     for revision in revisions[1:]:
         stop = asyncio.Event()
         creating = asyncio.create_task(_create_all_the_time(engine, stop))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -22,6 +22,7 @@ from timer_db.transactions import Connection
 
 _KEPT_US = KEPT_SECONDS * 1_000_000
 _MOMENT_BYTES = 8
+Keyed = TypeVar("Keyed", KeyAsked, AnswerGiven)
 
 
 class _Row(NamedTuple):
@@ -37,14 +38,9 @@ async def hold_keys(shards: Shards, asked: Sequence[KeyAsked]) -> list[KeyHeld |
 
     One commit per server. Whoever comes at the same time with the same key waits for that commit.
     """
-    by_shard: defaultdict[int, dict[bytes, KeyAsked]] = defaultdict(dict)
-    for each in asked:
-        # Of several with one key in one call, the first has it.
-        by_shard[_home(shards, each.key_sha256).number].setdefault(each.key_sha256, each)
     found: dict[bytes, _Row] = {}
-    for shard in shards:
-        if of_shard := by_shard.get(shard.number):
-            found.update(await _hold_on(shard, sorted(of_shard.values())))
+    for shard, of_shard in _at_home(shards, asked):
+        found.update(await _hold_on(shard, sorted(of_shard.values())))
     results: list[KeyHeld | KeyReused] = []
     taken: set[bytes] = set()
     for each in asked:
@@ -96,13 +92,9 @@ async def keep_answers(shards: Shards, given: Sequence[AnswerGiven]) -> list[byt
 
     One commit per server. Safe to repeat.
     """
-    by_shard: defaultdict[int, dict[bytes, AnswerGiven]] = defaultdict(dict)
-    for each in given:
-        by_shard[_home(shards, each.key_sha256).number].setdefault(each.key_sha256, each)
     kept: dict[bytes, bytes] = {}
-    for shard in shards:
-        if of_shard := by_shard.get(shard.number):
-            kept.update(await _keep_on(shard, of_shard))
+    for shard, of_shard in _at_home(shards, given):
+        kept.update(await _keep_on(shard, of_shard))
     return [kept[each.key_sha256] for each in given]
 
 
@@ -196,6 +188,16 @@ async def forget_keys(engine: AsyncEngine) -> bool:
         return await connection.write(statements.forget(_KEPT_US, LIST_MAX)) == LIST_MAX
 
     return await transactions.run(engine, work)
+
+
+def _at_home(shards: Shards, items: Iterable[Keyed]) -> Iterator[tuple[Shard, dict[bytes, Keyed]]]:
+    """Each server with what is about its keys, by key. Of several with one key, the first has it."""
+    by_shard: defaultdict[int, dict[bytes, Keyed]] = defaultdict(dict)
+    for each in items:
+        by_shard[_home(shards, each.key_sha256).number].setdefault(each.key_sha256, each)
+    for shard in shards:
+        if of_shard := by_shard.get(shard.number):
+            yield shard, of_shard
 
 
 def _home(shards: Shards, key_sha256: bytes) -> Shard:
