@@ -2,27 +2,35 @@
 
     python .cicd/audit.py [--lock requirements.lock] [--bill dist/sbom.cdx.json]
 
-The bill (CycloneDX, JSON) needs no network. The audit asks PyPI, else OSV. Exit code: 0 nothing known, 1 something
-is, 2 nobody could be asked. A service that does not know an old fault of urllib3 either, as a mirror without that
-data, is as good as none: its silence about our packages would mean nothing.
+The bill (CycloneDX, JSON) needs no network. The audit asks PyPI by pip-audit, else OSV, else PyPI's pages of whole
+projects: mirrors have these when they lack the rest, and they tell the faults of a project's newest version. Exit
+code: 0 nothing known, 1 something is, 2 not every package could be asked about. A service that does not know an
+old fault either is as good as none: its silence about our packages would mean nothing.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import httpx
+
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).resolve().parents[1]
 KNOWN_FAULT = "urllib3==1.24.1"
 """Fixed in 2019: CVE-2019-11324."""
+KNOWN_FAULTY_PROJECT = "pycrypto"
+"""Given up with faults in its last version: CVE-2013-7459."""
 TIMEOUT_SECONDS = 15
 SERVICES = [["--vulnerability-service", "pypi"], ["--vulnerability-service", "osv"]]
+PROJECTS = "https://pypi.org/pypi"
+PIN = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;\\]+)", re.MULTILINE)
 
 
 class UnknownError(Exception):
@@ -36,10 +44,10 @@ def main() -> int:
     options = parser.parse_args()
     write_bill(options.lock, options.bill)
     say(f"{options.bill}: {len(json.loads(options.bill.read_text())['components'])} packages")
-    return audit(options.lock, SERVICES)
+    return audit(options.lock, SERVICES, PROJECTS)
 
 
-def audit(lock: Path, services: list[list[str]]) -> int:
+def audit(lock: Path, services: list[list[str]], projects: str) -> int:
     """Tells of the faults that the first service that can be used knows; gives the exit code."""
     for service in services:
         try:
@@ -49,12 +57,22 @@ def audit(lock: Path, services: list[list[str]]) -> int:
         except UnknownError as error:
             say(f"{' '.join(service)}: not to be used: {error}")
             continue
-        for fault in faults:
-            say(fault)
-        say(f"{len(faults)} known faults" if faults else "no known fault")
-        return 1 if faults else 0
+        return verdict(faults, [])
+    try:
+        return verdict(*faults_of_newest(lock.read_text(), projects))
+    except UnknownError as error:
+        say(f"{projects}: not to be used: {error}")
     say("NOT AUDITED: no service could be asked; this says nothing about the packages")
     return 2
+
+
+def verdict(faults: list[str], unasked: list[str]) -> int:
+    """Says it; gives the exit code."""
+    for line in (*faults, *unasked):
+        say(line)
+    of_others = f" of the others; NOT AUDITED: {len(unasked)}" if unasked else ""
+    say((f"{len(faults)} known faults" if faults else "no known fault") + of_others)
+    return 1 if faults else 2 if unasked else 0
 
 
 def write_bill(lock: Path, bill: Path) -> None:
@@ -94,6 +112,38 @@ def faults_of(requirements: str, service: list[str]) -> list[str]:
         for package in packages
         for fault in package["vulns"]
     ]
+
+
+def faults_of_newest(lock: str, projects: str) -> tuple[list[str], list[str]]:
+    """By the pages of projects: a line per known fault, and a line per package that is not locked at its project's
+    newest version, of which alone they tell. UnknownError when a page can't be had."""
+    faults, unasked = [], []
+    with httpx.Client(timeout=TIMEOUT_SECONDS, follow_redirects=True) as client:
+        if not project_page(client, projects, KNOWN_FAULTY_PROJECT)["vulnerabilities"]:
+            raise UnknownError(f"it knows nothing of the faults of {KNOWN_FAULTY_PROJECT}")
+        for name, version in PIN.findall(lock):
+            page = project_page(client, projects, name)
+            newest = page["info"]["version"]
+            if newest != version:
+                unasked.append(f"{name} {version}: not asked about: only {newest}, the newest, can be")
+                continue
+            faults += [
+                f"{name} {version}: {fault['id']}, fixed in {fault['fixed_in'] or 'no version'}"
+                for fault in page["vulnerabilities"]
+                if not fault["withdrawn"]
+            ]
+    return faults, unasked
+
+
+def project_page(client: httpx.Client, projects: str, name: str) -> dict[str, Any]:
+    """What PyPI tells of a project and of its newest version: https://docs.pypi.org/api/json/"""
+    try:
+        page: dict[str, Any] = client.get(f"{projects}/{name}/json").raise_for_status().json()
+    except (httpx.HTTPError, ValueError) as error:
+        raise UnknownError(f"{name}: {error or type(error).__name__}") from None
+    if "vulnerabilities" not in page:
+        raise UnknownError(f"{name}: its page tells of no faults at all")
+    return page
 
 
 def say(line: str) -> None:

@@ -20,7 +20,8 @@ LOCK = ROOT / "requirements.lock"
 
 
 class Service(ThreadingHTTPServer):
-    """Answers as OSV does; `faulty` are the packages that it knows a fault of."""
+    """Answers as OSV does, and with projects' pages as PyPI does: the newest version of each is 3.7. `faulty` are
+    the packages that it knows a fault of."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -35,7 +36,19 @@ class _Handler(BaseHTTPRequestHandler):
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         name = asked["package"]["name"]
         vulns = [{"id": "TEST-1", "affected": [{"package": {"name": name, "ecosystem": "PyPI"}}]}]
-        body = json.dumps({"vulns": vulns} if name in self.server.faulty else {}).encode()
+        self._answer({"vulns": vulns} if name in self.server.faulty else {})
+
+    def do_GET(self) -> None:
+        name = self.path.split("/")[1]
+        fault = {"id": "TEST-1", "fixed_in": [], "withdrawn": None}
+        withdrawn = {**fault, "id": "TEST-2", "withdrawn": "2026-01-01T00:00:00Z"}
+        faults = [fault, withdrawn] if name in self.server.faulty else [withdrawn]
+        # As a mirror that does not know this data answers.
+        known = {"vulnerabilities": faults} if self.server.faulty else {}
+        self._answer({"info": {"version": "3.7"}, **known})
+
+    def _answer(self, document: dict[str, object]) -> None:
+        body = json.dumps(document).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -97,7 +110,36 @@ def test_the_verdict(
     nobody, somebody = (
         ["--vulnerability-service", "osv", "--osv-url", url] for url in ("http://127.0.0.1:9/", service.url)
     )
-    assert audit.audit(lock, [nobody, somebody]) == code
+    assert audit.audit(lock, [nobody, somebody], "http://127.0.0.1:9") == code
     said = capsys.readouterr().out
     assert "127.0.0.1:9/: not to be used" in said
     assert words in said
+
+
+@pytest.mark.parametrize(
+    ("pins", "faulty", "code", "words"),
+    [
+        ("idna==3.7\n", {"pycrypto"}, 0, "audit: no known fault\n"),
+        ("idna==3.7 ; python_version > '3'\n", {"pycrypto", "idna"}, 1, "idna 3.7: TEST-1, fixed in no version"),
+        ("idna==3.6 \\\n", {"pycrypto"}, 2, "idna 3.6: not asked about: only 3.7, the newest, can be"),
+        ("idna==3.6\nh11==3.7\n", {"pycrypto", "h11"}, 1, "1 known faults of the others; NOT AUDITED: 1"),
+        ("idna==3.7\n", set(), 2, "NOT AUDITED: no service"),
+    ],
+)
+def test_where_only_pages_of_projects_can_be_had(
+    tmp_path: Path,
+    service: Service,
+    capsys: pytest.CaptureFixture[str],
+    pins: str,
+    faulty: set[str],
+    code: int,
+    words: str,
+) -> None:
+    """They tell the faults of the newest version alone: of any other, nothing is known, and that is said."""
+    service.faulty = faulty
+    lock = tmp_path / "requirements.lock"
+    lock.write_text(pins)
+    assert audit.audit(lock, [], service.url.rstrip("/")) == code
+    said = capsys.readouterr().out
+    assert words in said
+    assert "TEST-2" not in said
