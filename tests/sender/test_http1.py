@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 
@@ -294,3 +295,39 @@ async def test_a_call_that_is_cancelled_before_it_leaves_is_not_made(
     assert (await sender.send(call(receiver.url + "/last"), lambda: True)).status == 200
     assert told == []
     assert asked == ["/first", "/last"]
+
+
+@pytest.mark.parametrize("where", ["at a receiver that was just left", "at a new one"])
+async def test_a_call_that_begins_when_another_times_out_has_its_own_timeout(
+    where: str, make_http1: MakeHttp1, receive: Receive
+) -> None:
+    """All timeouts are seen in one look, in which receivers are also forgotten."""
+
+    async def answer_once(peer: PlainPeer) -> None:
+        await peer.request()
+        if peer.number == 1:
+            await asyncio.sleep(0.2)
+            await peer.send(OK.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
+        await peer.gone()
+
+    async def hang(peer: PlainPeer) -> None:
+        await peer.gone()
+
+    sender, receiver, hanging = make_http1(), await receive(answer_once), await receive(hang)
+    loop = asyncio.get_running_loop()
+    faults: list[object] = []
+    loop.set_exception_handler(lambda _, context: faults.append(context))
+    last: asyncio.Future[Result] = loop.create_future()
+    url = receiver.url if where.endswith("left") else (await receive(hang)).url
+
+    def begin_another(_: Result) -> None:
+        sender.start(call(url, timeout_seconds=0.2), lambda: True, last.set_result)
+
+    left: asyncio.Future[Result] = loop.create_future()
+    # Known first, so that it is looked at first.
+    sender.start(call(receiver.url), lambda: True, left.set_result)
+    sender.start(call(hanging.url, timeout_seconds=0.3), lambda: True, begin_another)
+    assert (await soon(left)).status == 200
+    time.sleep(0.2)  # noqa: ASYNC251 - no look before the timeout
+    assert (await soon(last)).outcome is Outcome.unknown
+    assert faults == []

@@ -146,3 +146,26 @@ async def test_nothing_leaves_when_it_may_not(
     assert result.outcome is Outcome.not_sent
     assert (await sender.send(call(receiver.url, body=b"second"), lambda: True)).outcome is Outcome.delivered
     assert came == [b"second"]
+
+
+async def test_after_an_early_answer_the_next_call_has_another_connection(
+    make_sender: MakeSender, receive_tls: ReceiveTls, authority: Authority
+) -> None:
+    """What was not read of a request may still be on its way; behind it, the next call would not leave."""
+    over = asyncio.Event()
+
+    async def script(peer: TlsPeer) -> None:
+        await peer.head()
+        await peer.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno")
+        if peer.number == 1:
+            await over.wait()
+
+    sender = make_sender()
+    receiver = await receive_tls(script, authority.receiver("localhost"))
+    large = call(receiver.url, body=b"x" * 20_000_000, timeout_seconds=2.0)
+    first = await sender.send(large, lambda: True)
+    second = await sender.send(call(receiver.url, timeout_seconds=2.0), lambda: True)
+    over.set()
+    assert first.outcome in (Outcome.rejected, Outcome.unknown)
+    assert second.status == 413, second.reason
+    assert receiver.accepted == 2

@@ -22,6 +22,8 @@ from timer_controller.sender.protocol import ANSWER_BYTES_KEPT, Done, Result
 
 _RAW_BYTES_READ = HEAD_BYTES_READ + 8 * BODY_BYTES_READ
 """Bounds what comes around a body: chunk sizes, extensions, trailers."""
+_SURELY_LEFT = 16_384
+"""So many bytes of a request the system takes at once, whatever the receiver does (`tcp_wmem`)."""
 
 
 class Owner(Protocol):
@@ -39,8 +41,8 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_body_bytes", "_done", "_first_byte_at", "_gone", "_head", "_head_kept", "_head_only", "_head_seen",
-        "_keep", "_kept", "_loop", "_owner", "_parser", "_parts", "_poll", "_raw_bytes", "_spoiled", "_status",
-        "_transport", "_whole", "deadline", "on_body", "open", "reused",
+        "_keep", "_kept", "_loop", "_owner", "_parser", "_parts", "_poll", "_raw_bytes", "_secure", "_spoiled",
+        "_status", "_transport", "_whole", "deadline", "on_body", "open", "reused",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -51,6 +53,7 @@ class Connection(asyncio.Protocol):
         self._poll = select.poll()
         self._owner: Owner | None = None
         self._transport: asyncio.Transport | None = None
+        self._secure = False
         self._done: Done | None = None
         self._gone: asyncio.Future[None] | None = None
         self._first_byte_at = 0.0
@@ -102,6 +105,9 @@ class Connection(asyncio.Protocol):
         self._first_byte_at = now
         self._head_only = head_only
         self._head_seen = self._whole = False
+        if self._secure:
+            # What TLS has handed on and the system has not taken is in no buffer that can be asked about.
+            self._spoiled = len(request) > _SURELY_LEFT
         self.deadline = deadline
         self._done = done
         return True
@@ -150,6 +156,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
+        self._secure = transport.get_extra_info("ssl_object") is not None
         self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
         self.open = True
 

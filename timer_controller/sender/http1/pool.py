@@ -110,8 +110,8 @@ class Pool:
             self._no_reuse_until = time.monotonic() + _NO_REUSE_SECONDS
         self._give(None)
 
-    def sweep(self, now: float) -> bool:
-        """End what took or rested too long. False when nothing is left here."""
+    def sweep(self, now: float) -> None:
+        """End what took or rested too long."""
         for connection in [connection for connection in self.connections if connection.deadline <= now]:
             connection.deadline = inf  # once
             if connection.busy():
@@ -119,6 +119,9 @@ class Pool:
             else:
                 connection.close()
         self._idle = [connection for connection in self._idle if connection.open]
+
+    def in_use(self, now: float) -> bool:
+        """Whether anything is here, is to come, or must be remembered."""
         in_use = self.connections or self._connecting or self._queue or self.pending
         return bool(in_use) or now < self._no_reuse_until
 

@@ -269,7 +269,10 @@ class Http1Sender(AwaitedSender):
         # First of all: no fault of whoever is told of a timeout may be the end of all timeouts.
         self._sweep_later()
         now = time.monotonic()
-        gone = [key for key, pool in self._pools.items() if not pool.sweep(now)]
+        # Whoever is told of a timeout may begin another call, at any pool or a new one.
+        for pool in list(self._pools.values()):
+            pool.sweep(now)
+        gone = [key for key, pool in self._pools.items() if not pool.in_use(now)]
         if gone:
             for key in gone:
                 del self._pools[key]
