@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 
 from timer_controller.bottleneck import Bottleneck
-from timer_controller.breaker import Breaker, BreakerRules
+from timer_controller.breaker import COOL_DOWN_MAX_SECONDS, Breaker, BreakerRules
 from timer_controller.sender.target import UrlRefused, parse_destination, split_url
 from timer_db.domain.destination import key_of
 from timer_db.domain.queue_entry import QueueEntry
@@ -48,6 +48,9 @@ class Destinations:
         self._by_prefix: dict[str, Destination] = {}
         self._by_key: dict[bytes, Destination] = {}
         self._forget_above = KNOWN_MAX
+        self._looked_at = 0.0
+        # Twice the longest time between two probes, as long as something waits for one.
+        self._missed_seconds = 2 * max(COOL_DOWN_MAX_SECONDS, rules.cool_down_seconds)
 
     def of(self, url: str) -> Destination:
         """Where a call to this URL goes. All URLs that cannot be called share one."""
@@ -62,14 +65,22 @@ class Destinations:
 
     @property
     def in_trouble(self) -> int:
-        """Those whose breaker is open."""
-        return sum(not destination.breaker.is_closed for destination in self._by_key.values())
+        """Those whose breaker is open, and for which something waited lately.
+
+        A breaker closes when a call succeeds, so it stays open when no call is left to be made, and nobody minds.
+        What waits for a route waits for its receiver too, and shows in that probes are made.
+        """
+        return sum(
+            not known.breaker.is_closed and _is_in_use(known, self._looked_at, self._missed_seconds)
+            for known in self._by_key.values()
+        )
 
     def forget_idle(self, now: float) -> None:
-        """When there are many, keep those that are in use or in trouble."""
+        """When there are many, keep those that are in use or in trouble. For `in_trouble` this is the present."""
+        self._looked_at = now
         if len(self._by_prefix) <= self._forget_above:
             return
-        self._by_prefix = {p: d for p, d in self._by_prefix.items() if _is_in_use(d, now)}
+        self._by_prefix = {p: d for p, d in self._by_prefix.items() if _is_in_use(d, now, OPEN_KEPT_SECONDS)}
         self._by_key = {d.key: d for d in self._by_prefix.values()}
         # Looking through all of them is not worth it again before there are twice as many.
         self._forget_above = max(KNOWN_MAX, 2 * len(self._by_prefix))
@@ -91,8 +102,8 @@ class Destinations:
         return destination
 
 
-def _is_in_use(destination: Destination, now: float) -> bool:
+def _is_in_use(destination: Destination, now: float, kept_seconds: float) -> bool:
     if destination.calls or destination.line or destination.is_backed_up:
         return True
     breaker = destination.breaker
-    return not breaker.is_closed and now - breaker.changed_at < OPEN_KEPT_SECONDS
+    return not breaker.is_closed and now - breaker.changed_at < kept_seconds

@@ -6,15 +6,13 @@ import logging
 import time
 from collections.abc import Callable
 
-from timer_controller.lease import Lease
+from timer_controller.lease import BEATS_PER_LEASE, Lease
 from timer_db.clock import DatabaseClock
 from timer_db.domain.errors import DatabaseUnavailable
 from timer_db.engine import Engine
 from timer_db.operations.membership import Beat, beat
 
 log = logging.getLogger(__name__)
-
-BEATS_PER_LEASE = 5
 
 
 class Heartbeat:
@@ -54,13 +52,19 @@ class Heartbeat:
             )
         except DatabaseUnavailable:
             self._lease.note_failed_beat()
-            if self._has_lease and not self._lease.may_send():
-                self._has_lease = False
-                log.warning("the lease has run out: no call begins until the database takes a beat again")
+            self._tell()
             raise
         self._lease.renew(told.asked_at)
-        if self._has_lease is False:
-            log.info("the lease runs again: calls begin again")
-        self._has_lease = True
+        self._tell()
         self._on_renewed(told)
-        return self._lease.seconds / BEATS_PER_LEASE
+        # Counted from when it began: after a slow beat the next one is due.
+        return max(0.0, told.asked_at + self._lease.seconds / BEATS_PER_LEASE - self._monotonic())
+
+    def _tell(self) -> None:
+        has_lease = self._lease.may_send()
+        if self._has_lease and not has_lease:
+            log.warning("the lease has run out: no call begins until the database takes a beat again")
+        elif self._has_lease is False and has_lease:
+            log.info("the lease runs again: calls begin again")
+        if has_lease or self._has_lease:
+            self._has_lease = has_lease

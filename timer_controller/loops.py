@@ -6,12 +6,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from timer_db.domain.errors import DatabaseUnavailable
+from timer_db.domain.errors import DatabaseUnavailable, Fenced
 
 log = logging.getLogger(__name__)
 
 AWAY_SECONDS = 0.5
 """The pause after a step that did not reach the database."""
+FAULT_SECONDS = 5.0
+"""The pause after a step of a part that is not vital, and went wrong."""
 
 
 class Outage:
@@ -38,11 +40,23 @@ class Outage:
 
 
 class Repeater:
-    """Repeats `run_once` until `stop`; `wake` makes the next step come at once."""
+    """Repeats `run_once` until `stop`; `wake` makes the next step come at once.
 
-    def __init__(self, name: str, run_once: Callable[[], Awaitable[float]], outage: Outage | None = None) -> None:
+    Calls go on without a part that is not `is_vital`, so a fault of it is told, and does not end the others.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        run_once: Callable[[], Awaitable[float]],
+        outage: Outage | None = None,
+        *,
+        is_vital: bool = True,
+    ) -> None:
         self._name = name
         self._run_once = run_once
+        self._is_vital = is_vital
+        self._fault = ""
         self._outage = outage or Outage()
         self._wake = asyncio.Event()
         self._is_stopping = False
@@ -57,7 +71,7 @@ class Repeater:
         self._wake.set()
 
     async def run(self) -> None:
-        """Repeat. Errors other than an absent database end it."""
+        """Repeat. Errors other than an absent database end it, if it is vital; Fenced always does."""
         while not self._is_stopping:
             self._wake.clear()
             delay_seconds = await self._step()
@@ -74,5 +88,21 @@ class Repeater:
         except DatabaseUnavailable as error:
             self._outage.missed(self._name, error)
             return AWAY_SECONDS
+        except Fenced:
+            raise
+        except Exception as error:
+            if self._is_vital:
+                raise
+            self._note_fault(repr(error))
+            return FAULT_SECONDS
+        self._fault = ""
         self._outage.reached(self._name)
         return delay_seconds
+
+    def _note_fault(self, fault: str) -> None:
+        """Once, until it goes away or is another one."""
+        if fault != self._fault:
+            log.exception(
+                "a fault in '%s'; it is tried again, and calls go on", self._name, extra={"loop": self._name}
+            )
+        self._fault = fault

@@ -26,7 +26,7 @@ class Rescuer:
         """One look; gives the seconds until the next."""
         lease_us = round(self._lease.seconds * 1_000_000)
         if self._lease.may_judge():
-            for controller_id in await fence_silent(self._engine, lease_us):
+            for controller_id in await fence_silent(self._engine, lease_us, self._lease.may_judge):
                 log.warning(
                     "controller %d was silent for a whole lease: its claims are taken over",
                     controller_id,

@@ -93,9 +93,9 @@ class Controller:
                         ["the database"] if len(shards) == 1 else [f"database {shard.number}" for shard in shards]
                     )
                     outages = [Outage(name) for name in names]
-                    planning = Repeater("plan", planner.run_once, outages[0])
+                    planning = Repeater("plan", planner.run_once, outages[0], is_vital=False)
                     watching = [
-                        Repeater("look at the backlog", watch.run_once, outage)
+                        Repeater("look at the backlog", watch.run_once, outage, is_vital=False)
                         for watch, outage in zip(self._backlogs, outages, strict=True)
                     ]
                     beside = [

@@ -181,9 +181,9 @@ class Session:
             is_behind=lambda: self._claimer.is_behind,
             monotonic=monotonic,
         )
-        self._upkeep = Repeater("upkeep", retention.run_once, outage)
+        self._upkeep = Repeater("upkeep", retention.run_once, outage, is_vital=False)
         watch = RouteWatch(directory, self._groups, clock=clock, monotonic=monotonic)
-        self._watches = Repeater("routes", watch.run_once, outage)
+        self._watches = Repeater("routes", watch.run_once, outage, is_vital=False)
         self._first_beat = heartbeat.run_once
 
     @property

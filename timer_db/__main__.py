@@ -20,6 +20,7 @@ from timer_db.embedded.cli import install_engines, run_embedded
 from timer_db.engine import open_shards
 from timer_db.logs import log_to_stderr
 from timer_db.operations import doctor, restored
+from timer_db.operations.directory import DirectoryKeeper
 from timer_db.operations.encryption import count_by_key, count_route_keys, count_schedule_keys
 from timer_db.operations.recount import recount
 from timer_db.operations.watch import ConnectRetry, reach
@@ -109,8 +110,12 @@ async def _check(shards: Shards) -> int:
 async def _restored(shards: Shards, until: datetime | None, *, hold: bool) -> int:
     until_us = None if until is None else (until - _EPOCH) // timedelta(microseconds=1)
     host, pid = socket.gethostname(), os.getpid()
+    directory = DirectoryKeeper(shards)
+    await directory.refresh()
     for shard in shards:
-        report = await restored.put_in_order(shard.engine, host=host, pid=pid, until_us=until_us, hold=hold)
+        report = await restored.put_in_order(
+            shard, directory.current, host=host, pid=pid, until_us=until_us, hold=hold
+        )
         moment = (_EPOCH + timedelta(microseconds=report.until_us)).isoformat()
         became = report.doubtful
         _say(
@@ -118,6 +123,10 @@ async def _restored(shards: Shards, until: datetime | None, *, hold: bool) -> in
             f" until {moment}: {became[TimerState.scheduled]} are called again and say so,"
             f" {became[TimerState.unknown]} are held as unknown, {became[TimerState.failed]} failed"
         )
+        if report.runs:
+            _say(f"database {shard.number}: {report.runs} of them are runs of schedules, made now")
+        for name, reason in sorted(report.faults.items()):
+            _say(f"database {shard.number}: warning: no run of schedule {name} was made: {reason}")
         _say(
             f"database {shard.number}: {report.unsent} claims stand in the queue again,"
             f" {report.memberships} memberships of controllers ended, the next has number {report.next_controller}"

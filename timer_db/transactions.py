@@ -129,8 +129,12 @@ _AWAY = _LOST | {
     ER.NEW_ABORTING_CONNECTION,
     ER.ABORTING_CONNECTION,
     ER.DISK_FULL,
+    ER.ERROR_ON_WRITE,
+    ER.GET_ERRNO,  # of the storage engine: the disk, mostly
     ER.RECORD_FILE_FULL,
+    ER.ERROR_DURING_COMMIT,
     ER.OPTION_PREVENTS_STATEMENT,
+    ER.UNKNOWN_COM_ERROR,  # Galera: a node without a majority answers every statement so
     1927,  # MariaDB: connection was killed
     3100,  # Group Replication: the before-commit hook failed, as in a minority
 }

@@ -22,7 +22,7 @@ from timer_db.domain.states import OnUnknown, TimerState
 from timer_db.domain.timer import NewTimer, Timer
 from timer_db.encryption import Keyring
 from timer_db.engine import Pool, open_shards
-from timer_db.operations.change import change
+from timer_db.operations.change import change, replace_whole
 from timer_db.operations.move import fire
 from timer_db.operations.schedule import Scheduled, schedule
 
@@ -208,3 +208,14 @@ async def test_content_that_nobody_can_read_is_left_alone(sealed: tuple[Desk, De
     assert (moved.priority, await _stored(desk)) == (5, before)
     assert (await sealed[0].timer(timer.id)).meta == {"secret": 1}
     assert await desk.queued() == [entry_of(timer.id, 5, timer.due_at_us)]
+
+
+async def test_what_nobody_can_read_is_replaced_as_a_whole(sealed: tuple[Desk, Desk], desk: Desk) -> None:
+    """By one without content as well, which looks no different from what cannot be read."""
+    [timer] = await sealed[0].add(new_timer(name="n", meta={"secret": 1}))
+    replaced = await replace_whole(desk.shards, timer.id, new_timer(name="n"))
+    assert (replaced.id, replaced.meta, replaced.unreadable) == (timer.id, None, "")
+    assert await _stored(desk) == (None, None, None, None)
+    [timer] = await sealed[0].add(new_timer(name="m", meta={"secret": 1}))
+    replaced = await replace_whole(desk.shards, timer.id, new_timer(name="m", meta=2))
+    assert (replaced.meta, replaced.unreadable) == (2, "")

@@ -77,6 +77,13 @@ async def test_only_silence_of_a_whole_lease_is_fenced(desk: Desk) -> None:
     await beat(desk.engine, alive, DatabaseClock())
 
 
+async def test_nobody_is_fenced_when_the_judge_learns_that_the_database_stood_still(desk: Desk) -> None:
+    silent = await desk.join()
+    await desk.silence(silent, seconds=60)
+    assert await fence_silent(desk.engine, LEASE_US, lambda: False) == []
+    assert await fence_silent(desk.engine, LEASE_US, lambda: True) == [silent]
+
+
 async def test_of_many_judges_one_fences(desk: Desk) -> None:
     silent = [await desk.join() for _ in range(5)]
     for controller in silent:

@@ -10,14 +10,21 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.docs.pages import ROOT
+from tests.docs.pages import ROOT, section
 from timer_api.settings import ApiSettings
 from timer_controller.settings import ControllerSettings
 from timer_db.configuration import secrets_of
 from timer_db.settings import DatabaseSettings
 
 FOLDER = ROOT / "deploy/kubernetes"
+PAGE = (ROOT / "docs/kubernetes.md").read_text()
 LIST = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())
+OFFERED = yaml.safe_load(
+    re.sub(
+        r"^( *)# (?=- \w+\.yaml$|patches:|  - )", r"\1", (FOLDER / "kustomization.yaml").read_text(), flags=re.M
+    )
+)
+"""The same with what has to be asked for, without its `#`."""
 OBJECTS = [each for name in LIST["resources"] for each in yaml.safe_load_all((FOLDER / name).read_text())]
 SETTINGS = {"api": ApiSettings, "controller": ControllerSettings, "migrate": DatabaseSettings}
 VERSIONS = {
@@ -45,7 +52,11 @@ IDS = [name for name, _, _ in PODS]
 
 def test_every_file_is_listed_and_every_object_has_its_version() -> None:
     files = {path.name for path in FOLDER.glob("*.yaml")} - {"kustomization.yaml", "adapter-rule.yaml"}
-    assert files == set(LIST["resources"])
+    patches = {patch["path"] for patch in OFFERED["patches"]}
+    assert files == {*OFFERED["resources"], *patches}
+    # These need what not every cluster has.
+    assert files - set(LIST["resources"]) == {"monitors.yaml", "backlog-metric.yaml"}
+    assert "patches" not in LIST
     assert {each["kind"]: each["apiVersion"] for each in OBJECTS} == VERSIONS
     names = [(each["kind"], each["metadata"]["name"]) for each in OBJECTS]
     assert len(names) == len(set(names))
@@ -133,12 +144,76 @@ def test_what_selects_pods_finds_them(name: str) -> None:
     assert {port["port"] for rule in policy["ingress"] for port in rule["ports"]} == ports
 
 
-def test_more_controllers_come_with_the_backlog() -> None:
+def test_controllers_come_and_go_where_there_is_no_adapter() -> None:
+    """While a metric cannot be read nothing is scaled down: so there is none that needs more than the cluster."""
     [scaler] = _of("HorizontalPodAutoscaler").values()
     spec = scaler["spec"]
     assert spec["scaleTargetRef"]["name"] in _of("Deployment")
     assert 2 <= spec["minReplicas"] < spec["maxReplicas"]
-    [external] = [each["external"]["metric"]["name"] for each in spec["metrics"] if each["type"] == "External"]
+    assert {each["type"] for each in spec["metrics"]} == {"Resource"}
+
+
+def test_more_controllers_come_with_the_backlog() -> None:
+    [patch] = OFFERED["patches"]
+    assert patch["target"]["kind"] == "HorizontalPodAutoscaler"
+    assert patch["target"]["name"] in _of("HorizontalPodAutoscaler")
+    [step] = yaml.safe_load((FOLDER / patch["path"]).read_text())
+    assert (step["op"], step["path"], step["value"]["type"]) == ("add", "/spec/metrics/-", "External")
+    external = step["value"]["external"]["metric"]["name"]
     [rule] = yaml.safe_load((FOLDER / "adapter-rule.yaml").read_text())["externalRules"]
     assert rule["name"]["as"] == rule["seriesQuery"] == external
     assert f"`{external}`" in (ROOT / "docs/metrics.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["timer-api", "timer-controller"])
+def test_monitors_find_the_pods_and_name_the_jobs(name: str) -> None:
+    """That the rules go by these names is seen in `test_prometheus.py`."""
+    [monitor] = [
+        each
+        for each in yaml.safe_load_all((FOLDER / "monitors.yaml").read_text())
+        if each["metadata"]["name"] == name
+    ]
+    spec, pod = monitor["spec"], _of("Deployment")[name]["spec"]["template"]
+    assert spec["selector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+    assert pod["metadata"]["labels"][spec["jobLabel"]] == name
+    [endpoint] = spec["podMetricsEndpoints"]
+    [container] = pod["spec"]["containers"]
+    assert (endpoint["port"], endpoint["path"]) == (container["ports"][0]["name"], "/metrics")
+    has_keys = any(each["name"] == "TIMER_API_KEYS_FILE" for each in container["env"])
+    assert has_keys == ("authorization" in endpoint)
+    if has_keys:
+        secret = endpoint["authorization"]["credentials"]
+        assert f"secret generic {secret['name']} --from-literal={secret['key']}=" in PAGE
+
+
+@pytest.mark.parametrize("name", ["timer-api", "timer-controller"])
+def test_a_prometheus_without_an_operator_finds_the_pods(name: str) -> None:
+    jobs = yaml.safe_load((ROOT / "deploy/prometheus/kubernetes.yml").read_text())["scrape_configs"]
+    [job] = [each for each in jobs if each["job_name"] == name]
+    assert job["kubernetes_sd_configs"] == [{"role": "pod", "namespaces": {"names": [LIST["namespace"]]}}]
+    kept = {
+        rule["source_labels"][0].removeprefix("__meta_kubernetes_pod_"): rule["regex"]
+        for rule in job["relabel_configs"]
+    }
+    pod = _of("Deployment")[name]["spec"]["template"]
+    assert kept == {
+        "label_app_kubernetes_io_name": pod["metadata"]["labels"]["app.kubernetes.io/name"],
+        "container_port_name": pod["spec"]["containers"][0]["ports"][0]["name"],
+        "phase": "Running",
+    }
+    assert all(rule["action"] == "keep" for rule in job["relabel_configs"])
+
+
+def test_what_keeps_the_consoles_receiver_from_being_called_is_said() -> None:
+    """Controllers call public addresses alone, and it has none."""
+    given = {each["name"]: each["value"] for _, _, container in PODS for each in container["env"]}
+    assert given["TIMER_EGRESS_ALLOW"] == ""
+    host = re.fullmatch(r"http://([\w-]+)\.([\w-]+)\.svc:(\d+)", given["TIMER_API_URL"])
+    assert host
+    assert host[1] in _of("Service")
+    assert host[2] == LIST["namespace"]
+    above = (FOLDER / "controller.yaml").read_text().partition("- {name: TIMER_EGRESS_ALLOW")[0].splitlines()[-4:]
+    assert any("TIMER_API_URL" in line for line in above)
+    text = section(PAGE, "Receivers in the cluster")
+    assert "TIMER_EGRESS_ALLOW" in text
+    assert f"kubectl -n {host[2]} get service {host[1]} -o jsonpath" in text

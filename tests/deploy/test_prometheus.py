@@ -20,9 +20,11 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
 from tests.conftest import empty
-from tests.docs.pages import ROOT, rows, section
+from tests.docs.pages import ROOT, blocks, rows, section
 from tests.receiver import OK
 from tests.system import Service, System, poll
+from timer_api.app import create_app
+from timer_api.settings import ApiSettings
 from timer_db.embedded import EmbeddedServer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -209,6 +211,12 @@ async def test_promtool_finds_nothing_wrong_with_what_is_told(system: System) ->
 async def test_every_alert_comes_when_it_should(tmp_path: Path) -> None:
     assert "SUCCESS" in _promtool("test", "rules", RULES.with_suffix("").with_suffix(".rules.test.yml"))
     assert "SUCCESS" in _promtool("check", "config", RULES.with_name("prometheus.yml"))
+    # Debian's promtool does not know Kubernetes.
+    cluster = yaml.safe_load(RULES.with_name("kubernetes.yml").read_text())
+    for job in cluster["scrape_configs"]:
+        assert job.pop("kubernetes_sd_configs")
+    (tmp_path / "kubernetes.yml").write_text(yaml.safe_dump(cluster))
+    assert "SUCCESS" in _promtool("check", "config", "--syntax-only", tmp_path / "kubernetes.yml")
     rules = [{"record": f"panel:number{n}", "expr": each} for n, each in enumerate(_expressions())]
     file = tmp_path / "panels.yml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
@@ -224,7 +232,65 @@ async def test_each_alert_has_its_test_and_its_page() -> None:
     assert fired == quiet == set(names)
     assert [row[0] for row in rows(section(PAGE, "Alerts"))] == [f"[{name}](alerts/{name}.md)" for name in names]
     for name, rule in names.items():
-        page = ROOT / rule["annotations"]["runbook_url"]
+        assert "runbook_url" not in rule["annotations"], "it would be no URL"
+        page = ROOT / rule["annotations"]["runbook"]
         assert page == ROOT / f"docs/alerts/{name}.md"
         for title in ("See it", "What to do", "When it is no alarm"):
             assert section(page.read_text(), title).strip()
+
+
+async def test_every_configuration_names_the_jobs_as_the_rules_do() -> None:
+    """Else some alerts would come for ever, and some never."""
+    named = {
+        job
+        for expression in _expressions()
+        for jobs in re.findall(r'job=~?"([^"]*)"', expression)
+        for job in jobs.split("|")
+    }
+    assert named == {"timer-api", "timer-controller"}
+    for file in ("prometheus.yml", "kubernetes.yml"):
+        configuration = yaml.safe_load(RULES.with_name(file).read_text())
+        assert {job["job_name"] for job in configuration["scrape_configs"]} == named
+    for page in (PAGE, (ROOT / "docs/kubernetes.md").read_text()):
+        assert all(f"`{job}`" in section(page, "Prometheus").replace("**", "") for job in named)
+
+
+async def test_every_create_counts_where_creates_are_refused() -> None:
+    [rule] = [
+        rule
+        for rule in yaml.safe_load(RULES.read_text())["groups"][0]["rules"]
+        if rule["alert"] == "CreatesRefused"
+    ]
+    methods, paths = (
+        re.compile(re.search(rf'\b{label}=~"([^"]+)"', rule["expr"])[1])
+        for label in ("method", "path")  # type: ignore[index]
+    )
+    document = create_app(ApiSettings(db_url="mysql://nobody:nothing@127.0.0.1/timer")).app.openapi()
+    counted = {
+        operation["operationId"]
+        for path, ways in document["paths"].items()
+        for method, operation in ways.items()
+        if methods.fullmatch(method.upper()) and paths.fullmatch(path)
+    }
+    assert counted == {"create_timer", "create_timers", "put_timer", "backfill_schedule"}
+
+
+def _shell(command: str) -> str:
+    return subprocess.run(["sh", "-c", command], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+async def test_the_rules_can_be_given_to_the_operator() -> None:
+    """With the command of the page, up to where it speaks to a cluster."""
+    text = section((ROOT / "docs/kubernetes.md").read_text(), "Prometheus")
+    [command] = [block.text for block in blocks(text) if "PrometheusRule" in block.text]
+    rule = yaml.safe_load(_shell(command.rpartition("|")[0]))
+    assert rule["kind"] == "PrometheusRule"
+    assert rule["spec"] == yaml.safe_load(RULES.read_text())
+
+
+async def test_pages_can_be_made_links() -> None:
+    """With the command of the page: each alert's, on a site whose address somebody knows."""
+    [command] = [block.text for block in blocks(section(PAGE, "Alerts")) if block.language == "sh"]
+    for rule in yaml.safe_load(_shell(command))["groups"][0]["rules"]:
+        assert rule["annotations"]["runbook_url"] == f"https://docs.example.com/alerts/{rule['alert']}/"
+        assert "runbook" not in rule["annotations"]

@@ -23,6 +23,10 @@ FAULTS = [
         times=1, stays_away=True,
     ),
     Fault(
+        "database-stalls", "SIGSTOP of the database past every lease, SIGCONT", crashes.stall_database,
+        seconds=12, times=3, in_short=False,
+    ),
+    Fault(
         "cut-commit", "a connection cut or held up at a COMMIT", connections.cut(connections.COMMITS),
         seconds=1.5, times=10, times_at_least=3, through_proxy=True,
     ),

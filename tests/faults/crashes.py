@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import signal
 
@@ -108,6 +109,19 @@ async def stop_database(scene: Scene) -> Strike:
     await asyncio.to_thread(server.stop)
     await asyncio.sleep(scene.scale.away_seconds)
     await asyncio.to_thread(server.start)
+    return Strike(began_at_us, now_us())
+
+
+async def stall_database(scene: Scene) -> Strike:
+    """Frozen past every lease: no connection breaks, no statement fails, each only lasts. Nobody was silent."""
+    server = scene.stage.server
+    began_at_us = now_us()
+    assert server.pid is not None
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        await asyncio.sleep(scene.stage.lease_seconds * scene.draw.uniform(1.3, 1.7))
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
     return Strike(began_at_us, now_us())
 
 

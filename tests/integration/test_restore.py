@@ -16,18 +16,22 @@ import pytest_asyncio
 
 from tests.client_tools import ClientTools
 from tests.conftest import empty
+from tests.db.clockwork import MINUTE_US, URL, Clockwork, every
 from tests.db.desk import LEASE_US, SECOND_US, Desk, finished, new_timer
 from tests.history import count_states, schedule_many, wait_for_states
 from tests.receiver import OK
 from tests.system import System, poll
 from timer_db.__main__ import _parser
 from timer_db.clock import DatabaseClock
+from timer_db.domain.directory import ONLY_DEFAULT
 from timer_db.domain.errors import DatabaseError, Fenced
+from timer_db.domain.schedule_times import CatchUp
 from timer_db.domain.states import OnUnknown, TimerState
 from timer_db.embedded import EmbeddedServer, EngineKind, find_engine
 from timer_db.embedded.errors import EmbeddedError
 from timer_db.engine import Pool, open_shards
 from timer_db.operations import membership, rescue, restored
+from timer_db.operations.directory import DirectoryKeeper
 from timer_db.schema import upgrade
 from timer_db.shards import Shards
 
@@ -214,8 +218,11 @@ async def _restored(url: str, *arguments: str) -> str:
 
 
 async def _put_in_order(desk: Desk, until_us: int | None = None, *, hold: bool = False) -> restored.Report:
+    [shard] = desk.shards
+    directory = DirectoryKeeper(desk.shards)
+    await directory.refresh()
     return await restored.put_in_order(
-        desk.engine, host="host", pid=1, until_us=until_us, hold=hold, watch_seconds=0.0
+        shard, directory.current, host="host", pid=1, until_us=until_us, hold=hold, watch_seconds=0.0
     )
 
 
@@ -291,10 +298,43 @@ async def test_more_than_a_page_of_each_priority(spare_desk: Desk) -> None:
     assert len(await spare_desk.queued()) == len(timers)
 
 
+async def test_runs_of_schedules_since_the_backup_may_have_been_called(spare_desk: Desk) -> None:
+    """They are made, as far as the schedule wants them, and are doubted like timers that waited in the backup."""
+    clockwork = Clockwork(spare_desk)
+    start_us = await _ago_us(spare_desk, 210)
+    for name, catch_up, on_unknown in [
+        ("again", CatchUp.all, "resend"),
+        ("once", CatchUp.all, "fail"),
+        ("last", CatchUp.last, "hold"),
+        ("none", CatchUp.none, "resend"),
+    ]:
+        timer = {"url": URL, "on_unknown": on_unknown}
+        await clockwork.put(name, every(MINUTE_US, start_us=start_us, catch_up=catch_up, timer=timer))
+    await spare_desk.write(f"UPDATE schedules SET next_run_at_us = {start_us}")
+    until_us = await _ago_us(spare_desk, 60)
+    report = await _put_in_order(spare_desk, until_us)
+    for name, state in (("again", TimerState.scheduled), ("once", TimerState.failed)):
+        assert [run.state for run in await clockwork.runs(name) if run.attempts] == [state] * 3
+    assert await spare_desk.count("timers WHERE possible_duplicate = 1 AND on_unknown = 'resend'") == 3
+    # The last one is due behind the end: surely not called.
+    for name, count in (("again", 4), ("once", 4), ("last", 1), ("none", 0)):
+        runs = await clockwork.runs(name)
+        assert len(runs) == count
+        assert [run.attempts for run in runs if run.due_at_us > until_us] == [0] * (count > 0)
+    assert (report.runs, report.doubtful.total(), report.faults) == (9, 6, {})
+    assert (await _put_in_order(spare_desk, until_us)).runs == 0
+    schedule_id = (await clockwork.get("once")).id
+    [(failed,)] = await spare_desk.rows(
+        f"SELECT SUM(timers) FROM timer_counts WHERE schedule_id = {schedule_id} AND state = 'failed'"
+    )
+    assert failed == 3
+
+
 async def test_a_controller_at_work_is_in_the_way(system: System, spare: EmbeddedServer, spare_desk: Desk) -> None:
     controller = await system.start_controller(db_url=spare.url, lease_seconds=1)
+    [shard] = spare_desk.shards
     with pytest.raises(DatabaseError, match=r"controller \d+ \(.+\) is at work on this database: stop all"):
-        await restored.put_in_order(spare_desk.engine, host="host", pid=1, watch_seconds=1.0)
+        await restored.put_in_order(shard, ONLY_DEFAULT, host="host", pid=1, watch_seconds=1.0)
     assert await controller.terminate() == 0
 
 

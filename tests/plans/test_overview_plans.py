@@ -12,13 +12,16 @@ from tests.plans.planner import Planner
 from timer_db.domain.destination import key_of
 from timer_db.domain.queue_entry import PRIORITY_MAX, QueueEntry, entry_of, pack, time_bound
 from timer_db.statements import controllers, deferred, overview, queue
+from timer_db.statements.literals import LIST_MAX
 
 RANKS = [PRIORITY_MAX - priority for priority in PRIORITIES]
 DAY_US = 86_400_000_000
 LAST_DAY_US = (NOON_US + (PARTITIONS - 1) * DAY_US) // DAY_US * DAY_US
 IN_HAND = [timer_id(n) for n in range(WAITING + ENDED - 800, WAITING + ENDED)]
 RECEIVERS = [key_of(f"https://{n}.test:443") for n in range(3)]
+LATER_US = NOON_US + DAY_US
 LIMIT = 1000
+MANY_RANKS = range(PRIORITY_MAX - LIST_MAX + 1, PRIORITY_MAX + 1)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +52,11 @@ def watched(planner: Planner) -> Iterator[Planner]:
         (300, controllers.MEMBERS),
         (300, overview.SAMPLED),
         (60, overview.DEFERRED_FIRSTS),
-        (3 * LIMIT, overview.overdue(RANKS, NOON_US + DAY_US, LIMIT // 3)),
+        (60, overview.HELD_FIRSTS),
+        (3 * LIMIT, overview.overdue(RANKS, LATER_US, LIMIT)),
+        # Hardly any is late: what is due later is not read.
+        (60, overview.overdue(RANKS, NOON_US + 5_000, LIMIT)),
+        (3 * LIMIT + LIST_MAX, overview.overdue(MANY_RANKS, LATER_US, LIMIT)),
         (3 * LIMIT, overview.deferred(LIMIT)),
         (60, overview.waiting_for(RECEIVERS)),
         # Each row of the sample is looked up once more, by its key.
@@ -67,7 +74,9 @@ def test_reads_are_bounded(watched: Planner, reads_max: int, statement: str) -> 
 
 def test_they_find_something(watched: Planner) -> None:
     """Else the test above would count nothing."""
-    assert watched.run(overview.overdue(RANKS, NOON_US + DAY_US, LIMIT // 3)) == [(3 * (LIMIT // 3),)]
+    assert watched.run(overview.overdue(RANKS, LATER_US, LIMIT)) == [(LIMIT,)]
+    assert watched.run(overview.overdue(RANKS, NOON_US + 5_000, LIMIT)) == [(5,)]
+    assert {bytes(row[0]) for row in watched.run(overview.HELD_FIRSTS)} == set(RECEIVERS)
     assert watched.run(overview.deferred(LIMIT)) == [(LIMIT,)]
     assert len(watched.run(overview.waiting_for(RECEIVERS))) == len(RECEIVERS)
     assert len(watched.run(overview.newest_attempts(LAST_DAY_US, 200))) == 200

@@ -221,7 +221,7 @@ def test_members_that_are_gone_cost_nothing(planner: Planner) -> None:
     """There are two thousand of them, and twenty that live."""
     silent = _only(planner.explain(controllers.silent(1)), "controllers")
     assert silent.rows <= 40
-    for statement in (controllers.beat(1, NOON_US), controllers.fence(1, 1), controllers.leave(1)):
+    for statement in (controllers.beat(1, NOON_US), controllers.fence(1, NOON_US), controllers.leave(1)):
         step = _only(planner.explain(statement), "controllers")
         assert step.rows <= 1, statement
     with_claims = planner.explain(controllers.GONE_WITH_CLAIMS)

@@ -149,7 +149,7 @@ async def leave(wire: Wire, controller_id: int) -> bool:
     return await wire.run("leave", work)
 
 
-async def fence_silent(wire: Wire, lease_us: int) -> list[int]:
+async def fence_silent(wire: Wire, lease_us: int, may_judge: Callable[[], bool]) -> list[int]:
     fenced = []
     for silent in await wire.run("look for the silent", lambda t, now: model.silent(t, now, lease_us)):
 
@@ -159,7 +159,7 @@ async def fence_silent(wire: Wire, lease_us: int) -> list[int]:
                 wire.note("ends the membership of %s", controller_id)
             return is_fenced
 
-        if await wire.run("fence", work):
+        if may_judge() and await wire.run("fence", work):
             fenced.append(silent)
     return fenced
 

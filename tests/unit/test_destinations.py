@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from timer_controller.breaker import BreakerRules
+from tests.unit.receivers import Rig, refused
+from tests.unit.virtual_time import in_virtual_time
+from timer_controller.breaker import COOL_DOWN_MAX_SECONDS, BreakerRules
 from timer_controller.destinations import KNOWN_MAX, OPEN_KEPT_SECONDS, Destinations
 
 RULES = BreakerRules(failures_max=1, cool_down_seconds=1.0, patience_seconds=600.0)
@@ -100,3 +102,39 @@ def test_memory_is_bounded_whatever_is_called() -> None:
         destinations.forget_idle(0.0)
         assert len(destinations._by_key) <= KNOWN_MAX + KNOWN_MAX // 2
         assert len(destinations._by_prefix) <= KNOWN_MAX + KNOWN_MAX // 2
+
+
+def test_a_receiver_is_in_trouble_as_long_as_something_waits_for_it() -> None:
+    destinations = Destinations(RULES)
+    lined, backed_up, probed, done = [
+        destinations.of(f"https://{name}.test/") for name in ("lined", "backed", "probed", "done")
+    ]
+    for each in (lined, backed_up, probed, done):
+        each.breaker.note_failure(0.0, 100.0, "refused")
+    lined.line.append((0, b"", None, lined))  # type: ignore[arg-type]
+    backed_up.is_backed_up = True
+    destinations.forget_idle(100.0)
+    assert destinations.in_trouble == 4
+
+    # What waits for a route is not seen here, but it makes the probes.
+    probed.breaker.note_probe_failure(100.0 + COOL_DOWN_MAX_SECONDS, "refused")
+    destinations.forget_idle(100.0 + 2 * COOL_DOWN_MAX_SECONDS)
+    assert destinations.in_trouble == 3
+    lined.line.clear()
+    backed_up.is_backed_up = False
+    destinations.forget_idle(100.0 + 3 * COOL_DOWN_MAX_SECONDS)
+    assert destinations.in_trouble == 0
+
+
+@in_virtual_time
+async def test_one_timer_with_a_mistyped_host_is_no_trouble_for_ever() -> None:
+    """Its attempts open the breaker, and then nothing is left that could close it."""
+    rig = Rig()
+    rig.receivers.answers["mistyped.test"] = lambda: (0.01, refused())
+    rig.put(rig.rules.failures_max, "mistyped.test")
+    await rig.pass_seconds(1)
+    assert not rig.at("mistyped.test").breaker.is_closed
+    assert rig.destinations.in_trouble == 1
+    await rig.pass_seconds(2 * COOL_DOWN_MAX_SECONDS)
+    assert rig.destinations.in_trouble == 0
+    assert not rig.at("mistyped.test").breaker.is_closed, "whoever comes next is a probe all the same"

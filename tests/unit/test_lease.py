@@ -62,10 +62,37 @@ def test_others_are_judged_after_a_whole_lease_of_beats() -> None:
     assert lease.may_judge()
 
 
+def test_after_a_beat_that_took_long_nobody_is_judged() -> None:
+    """The database stood still, and took the beats of others no sooner."""
+    lease, clock = _lease()
+    lease.renew(100.0)
+    clock.now = 110.0
+    lease.renew(107.0)
+    assert not lease.may_judge()
+    for beat_at in (112.0, 114.9):
+        lease.renew(beat_at)
+        clock.now = 115.0
+        assert not lease.may_judge()
+    clock.now = 115.001
+    assert lease.may_judge()
+
+
+def test_while_a_beat_is_out_for_long_nobody_is_judged() -> None:
+    """What is read of others may be as old as one's own last beat."""
+    lease, clock = _lease()
+    lease.renew(100.0)
+    clock.now = 105.5
+    lease.renew(105.0)
+    assert lease.may_judge()
+    clock.now = 108.1
+    assert not lease.may_judge()
+
+
 def test_a_failed_beat_starts_the_wait_anew() -> None:
     lease, clock = _lease()
     lease.renew(100.0)
     clock.now = 110.0
+    lease.renew(109.5)
     assert lease.may_judge()
 
     lease.note_failed_beat()
@@ -73,6 +100,7 @@ def test_a_failed_beat_starts_the_wait_anew() -> None:
     assert not lease.may_judge()
     lease.renew(110.0)
     clock.now = 115.0
+    lease.renew(115.0)
     assert not lease.may_judge()
     clock.now = 115.1
     assert lease.may_judge()

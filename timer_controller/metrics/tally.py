@@ -36,6 +36,11 @@ class Tally:
         self.rescued_unsent = self.rescued_unknown = 0
         self._groups: set[Group] = set()
 
+    @property
+    def unknown(self) -> int:
+        """Timers that ended so."""
+        return sum(number for (_, state), number in self.ends.items() if state is TimerState.unknown)
+
     def note_written(self, finished: Sequence[Finished]) -> None:
         """Outcomes that are stored."""
         self.written.add(len(finished))

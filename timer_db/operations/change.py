@@ -90,14 +90,14 @@ async def rewrite(
     connection: Connection, keyring: Keyring, old: Timer, new: NewTimer, at_us: int, *, begins_anew: bool = False
 ) -> None:
     """Store a timer that was taken out of its queue as it is to be, and put it back to be called at `at_us`. With
-    `begins_anew` its retry policy counts from now on.
+    `begins_anew` its retry policy counts from now on, and nothing of its old content is looked at.
 
     Raises ContentUnreadable when it would be read and cannot be.
     """
     before, after = row_of(old), row_of(new)
     changed = {column for column, was, is_now in zip(COLUMNS, before, after, strict=True) if was != is_now}
-    if changed & _CONTENT:
-        if old.unreadable:
+    if changed & _CONTENT or begins_anew:
+        if old.unreadable and not begins_anew:
             raise ContentUnreadable(old.id, old.unreadable)
         if keyring:
             after = sealed(after, keyring)

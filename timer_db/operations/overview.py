@@ -16,14 +16,15 @@ from timer_db.domain.states import Outcome, TimerState
 from timer_db.domain.timer import Timer
 from timer_db.operations.membership import Member, members_on
 from timer_db.shards import Shard, Shards
-from timer_db.statements import controllers, deferred, overview, queue
+from timer_db.statements import controllers, overview, queue
 from timer_db.statements.counts import MADE
+from timer_db.statements.literals import LIST_MAX
 from timer_db.transactions import Connection
 
 ALL = MADE
 """In the place of a state: every timer that is stored."""
 COUNTED_MAX = 10_000
-"""Overdue timers are counted so far."""
+"""Overdue timers of a server are counted so far, all priorities together."""
 _NEWEST = 200
 _WATCHED_MAX = 800
 _DAY_US = 86_400_000_000
@@ -70,10 +71,16 @@ class Glance:
     """When the first of all that wait in the queue may be called; None when nothing waits there."""
     overdue: int = 0
     """Timers that are due and in nobody's hands; at most `COUNTED_MAX` of each server are counted."""
+    overdue_is_capped: bool = False
+    """Some server has that many, or more."""
     deferred_at_us: int | None = None
     """The same as `first_at_us`, of those that wait for a receiver, a route or a collection."""
     deferred: int = 0
     """As many as wait so, counted as far as `overdue`."""
+    deferred_is_capped: bool = False
+    """The same as `overdue_is_capped`."""
+    held_at_us: dict[tuple[Grouped, int] | None, int] = field(default_factory=dict)
+    """The same as `deferred_at_us`, for each collection and route; None: for all receivers together."""
     held: list[Held] = field(default_factory=list)
     """Some of those that hold timers up."""
     in_hand: set[bytes] = field(default_factory=set)
@@ -105,8 +112,12 @@ async def glance(shards: Shards, collection_ids: Iterable[int] | None, watched: 
         whole.members += part.members
         whole.first_at_us = _earlier(whole.first_at_us, part.first_at_us)
         whole.overdue += part.overdue
+        whole.overdue_is_capped |= part.overdue_is_capped
         whole.deferred_at_us = _earlier(whole.deferred_at_us, part.deferred_at_us)
         whole.deferred += part.deferred
+        whole.deferred_is_capped |= part.deferred_is_capped
+        for group, at_us in part.held_at_us.items():
+            whole.held_at_us[group] = min(at_us, whole.held_at_us.get(group, at_us))
         whole.held += part.held
         whole.in_hand |= part.in_hand
         whole.made |= part.made
@@ -151,10 +162,12 @@ async def _see_queue(connection: Connection, seen: Glance) -> None:
     found = await connection.rows(queue.firsts(dict.fromkeys(ranks, HEAD_KEY)))
     firsts = {rank: QueueEntry(rank, bytes(key)).at_us for rank, key in found if key is not None}
     seen.first_at_us = min(firsts.values(), default=None)
-    late = sorted(rank for rank, at_us in firsts.items() if at_us < seen.now_us)[: queue.LOOKUPS_MAX]
-    if late:
-        limit = COUNTED_MAX // len(late)
-        seen.overdue = int(await connection.value(overview.overdue(late, seen.now_us, limit)))
+    late = sorted(rank for rank, at_us in firsts.items() if at_us < seen.now_us)
+    for start in range(0, len(late), LIST_MAX):
+        if (left := COUNTED_MAX - seen.overdue) > 0:
+            ranks = late[start : start + LIST_MAX]
+            seen.overdue += int(await connection.value(overview.overdue(ranks, seen.now_us, left)))
+    seen.overdue_is_capped = seen.overdue >= COUNTED_MAX
 
 
 async def _see_deferred(connection: Connection, seen: Glance) -> None:
@@ -163,9 +176,15 @@ async def _see_deferred(connection: Connection, seen: Glance) -> None:
     if seen.deferred_at_us is None:
         return
     seen.deferred = int(await connection.value(overview.deferred(COUNTED_MAX)))
-    keys = [bytes(row[0]) for row in await connection.rows(deferred.DESTINATIONS)][: overview.HOLDERS_MAX]
+    seen.deferred_is_capped = seen.deferred >= COUNTED_MAX
+    keys: dict[bytes, None] = {}
+    for key, rank, due_key in await connection.rows(overview.HELD_FIRSTS):
+        keys[bytes(key)] = None
+        group, at_us = group_of(bytes(key)), QueueEntry(rank, bytes(due_key)).at_us
+        seen.held_at_us[group] = min(at_us, seen.held_at_us.get(group, at_us))
     if keys:
-        for key, due_key, url in await connection.rows(overview.waiting_for(keys)):
+        some = list(keys)[: overview.HOLDERS_MAX]
+        for key, due_key, url in await connection.rows(overview.waiting_for(some)):
             entry = QueueEntry(0, bytes(due_key))
             seen.held.append(Held(group_of(bytes(key)), UUID(bytes=entry.timer_id), entry.at_us, url))
 

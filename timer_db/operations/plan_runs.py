@@ -57,6 +57,8 @@ class Horizon:
     """Runs are made so long before their time."""
     missed_after_us: int
     """A run that is late by more was missed."""
+    made_in_time: bool = False
+    """Runs of the past stand in the queue as if they had been made at their time, and not now."""
 
 
 @dataclass(slots=True)
@@ -218,7 +220,8 @@ class _Planner:
         collection_id, route_id, _ = settings.owner
         owner = Owner(collection_id, route_id, schedule.id)
         usual = self._directory.usual_of(owner)
-        return timer_of(settings.timer, next(self._ids), run_us, self._now_us, owner, usual)
+        made_us = min(run_us, self._now_us) if self._horizon.made_in_time else self._now_us
+        return timer_of(settings.timer, next(self._ids), run_us, made_us, owner, usual)
 
     async def write(self, connection: Connection, keyring: Keyring) -> None:
         """Note how far each schedule is now, store the runs, and commit."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -37,19 +37,24 @@ class Gone:
     last_breath_us: int
 
 
-async def fence_silent(engine: AsyncEngine, lease_us: int) -> list[int]:
-    """End the membership of every controller whose last beat is older than the lease; gives their ids."""
+async def fence_silent(
+    engine: AsyncEngine, lease_us: int, may_judge: Callable[[], bool] = lambda: True
+) -> list[int]:
+    """End the membership of every controller whose last beat is older than the lease; gives their ids.
 
-    async def find(connection: Connection) -> list[int]:
-        return [int(row[0]) for row in await connection.rows(controllers.silent(lease_us))]
+    `may_judge` is asked once it is known who is silent: when the database stood still meanwhile, all are.
+    """
+
+    async def find(connection: Connection) -> list[tuple[int, int]]:
+        return [(int(row[0]), int(row[1])) for row in await connection.rows(controllers.silent(lease_us))]
 
     fenced = []
-    for controller_id in await transactions.run(engine, find):
+    for controller_id, beat_at_us in await transactions.run(engine, find):
 
-        async def fence(connection: Connection, silent: int = controller_id) -> bool:
-            return await connection.write(controllers.fence(silent, lease_us)) == 1
+        async def fence(connection: Connection, silent: int = controller_id, beat_at_us: int = beat_at_us) -> bool:
+            return await connection.write(controllers.fence(silent, beat_at_us)) == 1
 
-        if await transactions.run(engine, fence):
+        if may_judge() and await transactions.run(engine, fence):
             fenced.append(controller_id)
     return fenced
 

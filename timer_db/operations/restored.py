@@ -3,7 +3,9 @@
 What was committed after the backup is not there any more. So each timer that was due between the backup and the
 moment at which the old controllers stopped may have been called, and the database does not know it: such a timer
 counts as one whose call was lost with its controller. An attempt with the outcome `unknown` is logged, and its
-`on_unknown` decides. A run that was cut off is repeated with the same time: what was done is not found again.
+`on_unknown` decides. Runs of schedules that came due meanwhile may have been made and called too: they are made,
+and doubted like the others. A restoration that was cut off is repeated with the same time: what was done is not
+found again.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from timer_db import transactions
 from timer_db.domain.claim import Finished
+from timer_db.domain.directory import Directory
 from timer_db.domain.errors import DatabaseError
 from timer_db.domain.owner import Owner
 from timer_db.domain.policy import after_loss
@@ -25,7 +28,9 @@ from timer_db.domain.queue_entry import HEAD_KEY, QueueEntry, unpack
 from timer_db.domain.states import OnUnknown, Outcome, TimerState
 from timer_db.operations import membership
 from timer_db.operations.finish import logged_in_batch, write_attempts
+from timer_db.operations.plan_runs import Horizon, Page, plan_page
 from timer_db.operations.rescue import split
+from timer_db.shards import Shard
 from timer_db.statements import claims, controllers, deferred, queue, restored
 from timer_db.statements.literals import LIST_MAX
 from timer_db.transactions import Connection
@@ -34,6 +39,7 @@ PAGE = LIST_MAX
 """The most timers of one transaction."""
 WATCH_SECONDS = 2.0
 """A controller at work beats in that time, unless its lease is longer than 10 s."""
+_UP_TO_NOW = Horizon(ahead_us=0, missed_after_us=0, made_in_time=True)
 REASON = "the database was restored from a backup; this call may have been made since"
 
 
@@ -48,12 +54,17 @@ class Report:
     """Where the numbers of controllers go on."""
     unsent: int = 0
     """Claims that cannot have been called, and stand in the queue again."""
+    runs: int = 0
+    """Of schedules, that came due since the backup."""
+    faults: dict[str, str] = field(default_factory=dict)
+    """Schedules whose runs could not be made, by name, and why."""
     doubtful: Counter[TimerState] = field(default_factory=Counter)
     """Timers that may have been called, by what became of them."""
 
 
 async def put_in_order(
-    engine: AsyncEngine,
+    shard: Shard,
+    directory: Directory,
     *,
     host: str,
     pid: int,
@@ -61,12 +72,13 @@ async def put_in_order(
     hold: bool = False,
     watch_seconds: float = WATCH_SECONDS,
 ) -> Report:
-    """Make one restored server fit for its controllers.
+    """Make one restored server fit for its controllers. `directory` is what it knows of collections and routes.
 
     `until_us` is when the last controller of the lost database stopped; None is now. With `hold`, timers that
     would be called again end as `unknown` instead. Raises DatabaseError when a controller is at work on this
     server, or when the time cannot be.
     """
+    engine = shard.engine
     last_beat_us = await _refuse_company(engine, watch_seconds)
     now_us = await _now_us(engine)
     report = Report(now_us if until_us is None else until_us)
@@ -82,8 +94,26 @@ async def put_in_order(
     await work.take_claims_back()
     await work.doubt_deferred()
     await work.doubt_queue()
+    await _make_missed_runs(shard, directory, report)
+    # Those runs too. Before them, what they might have waited for.
+    await work.doubt_queue()
     await membership.leave(engine, own_id)
     return report
+
+
+async def _make_missed_runs(shard: Shard, directory: Directory, report: Report) -> None:
+    """Of schedules that came due since the backup, as far as their `catch_up` asks for them."""
+    page = Page()
+    made_in_round = 0
+    while True:
+        page = await plan_page(shard, directory, _UP_TO_NOW, late=True, behind=page.behind)
+        made_in_round += page.runs
+        report.faults |= page.faults
+        if page.behind is None:
+            if not made_in_round:
+                return
+            report.runs += made_in_round
+            made_in_round = 0
 
 
 class _Restoration:
@@ -208,9 +238,9 @@ class _Restoration:
         places = {entry.timer_id: entry for entry in entries}
         lost = [
             self._as_unknown(
-                number, places[bytes(timer_id)], int(made) + 1, OnUnknown(on_unknown), Owner(*group), now_us
+                number, places[bytes(timer_id)], int(made) + 1, OnUnknown(on_unknown), Owner(*owner), now_us
             )
-            for timer_id, made, on_unknown, *group in await connection.rows(restored.asked(places))
+            for timer_id, made, on_unknown, *owner in await connection.rows(restored.asked(places))
         ]
         await write_attempts(connection, controller_id, lost)
         return lost

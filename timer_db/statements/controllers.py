@@ -39,17 +39,18 @@ def leave(controller_id: int) -> str:
 
 
 def silent(lease_us: int) -> str:
-    """Members whose last beat is older than the lease."""
+    """Members whose last beat is older than the lease, each with that beat."""
     return (
-        f"SELECT id FROM controllers WHERE gone_at_us IS NULL AND beat_at_us < {NOW_US} - {lease_us} ORDER BY id"
+        "SELECT id, beat_at_us FROM controllers"
+        f" WHERE gone_at_us IS NULL AND beat_at_us < {NOW_US} - {lease_us} ORDER BY id"
     )
 
 
-def fence(controller_id: int, lease_us: int) -> str:
-    """End the membership of a silent controller. Count: 0 when it beat in the meantime, or is gone."""
+def fence(controller_id: int, beat_at_us: int) -> str:
+    """End the membership of one that was found silent. Count: 0 when it beat in the meantime, or is gone."""
     return (
         f"UPDATE controllers SET gone_at_us = {NOW_US}, gone_because = 'fenced'"
-        f" WHERE id = {controller_id} AND gone_at_us IS NULL AND beat_at_us < {NOW_US} - {lease_us}"
+        f" WHERE id = {controller_id} AND gone_at_us IS NULL AND beat_at_us = {beat_at_us}"
     )
 
 

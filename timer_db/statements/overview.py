@@ -10,6 +10,7 @@ from timer_db.statements.literals import FORCE_KEY, of_bytes, of_list
 SAMPLES_PER_BATCH = 8
 BATCHES_MAX = 200
 HOLDERS_MAX = 20
+HELD_FIRSTS_MAX = 2000
 
 # Evenly spaced, so that neither those that are sent first nor those that are sent last count for more.
 _SAMPLES = ", ".join(
@@ -23,6 +24,12 @@ SAMPLED = f"SELECT CONCAT({_SAMPLES}) FROM claim_batches LIMIT {BATCHES_MAX}"
 DEFERRED_FIRSTS = "SELECT priority_rank, MIN(due_key) FROM deferred_queue GROUP BY priority_rank"
 """For each priority, the first of those that wait for a receiver in trouble: a hop through the key each."""
 
+HELD_FIRSTS = (
+    f"SELECT destination, priority_rank, MIN(due_key) FROM deferred_queue {FORCE_KEY}"
+    f" GROUP BY destination, priority_rank LIMIT {HELD_FIRSTS_MAX}"
+)
+"""(what it waits for, rank, due key): the same for each receiver, route and collection; of very many, some."""
+
 
 def totals(collection_ids: Iterable[int] | None) -> str:
     """(state, slot, timers) of some collections, or of all.
@@ -34,15 +41,13 @@ def totals(collection_ids: Iterable[int] | None) -> str:
     return f"SELECT state, slot, SUM(timers) FROM timer_counts{where} GROUP BY state, slot"
 
 
-def overdue(firsts: Iterable[int], now_us: int, limit: int) -> str:
+def overdue(ranks: Iterable[int], now_us: int, limit: int) -> str:
     """How many timers of these priorities should have been called before `now_us` and are in nobody's hands; of
-    each priority no more than `limit` are counted."""
-    counted = " UNION ALL ".join(
-        f"(SELECT 1 FROM due_queue {FORCE_KEY} WHERE priority_rank = {rank} AND due_key > {of_bytes(HEAD_KEY)}"
-        f" AND due_key < {of_bytes(time_bound(now_us))} LIMIT {limit})"
-        for rank in sorted(firsts)
+    all together no more than `limit` are counted. At most `LIST_MAX` priorities."""
+    return (
+        f"SELECT COUNT(*) FROM (SELECT 1 FROM due_queue {FORCE_KEY} WHERE priority_rank IN ({_numbers(ranks)})"
+        f" AND due_key > {of_bytes(HEAD_KEY)} AND due_key < {of_bytes(time_bound(now_us))} LIMIT {limit}) counted"
     )
-    return f"SELECT COUNT(*) FROM ({counted}) counted"
 
 
 def deferred(limit: int) -> str:

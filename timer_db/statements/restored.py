@@ -57,8 +57,8 @@ def lock_deferred(destination: bytes, behind: QueueEntry, limit: int) -> str:
 
 def asked(timer_ids: Iterable[bytes]) -> str:
     """What decides about a lost call, and nothing of the content: (id, attempts that a retry followed, on_unknown,
-    collection, route)."""
+    collection, route, schedule)."""
     return (
-        "SELECT id, attempts_made, on_unknown, collection_id, IFNULL(route_id, 0)"
+        "SELECT id, attempts_made, on_unknown, collection_id, IFNULL(route_id, 0), IFNULL(schedule_id, 0)"
         f" FROM timers {FORCE_KEY} WHERE id IN ({of_list(timer_ids)})"
     )
