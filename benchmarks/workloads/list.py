@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from benchmarks.figures import BenchmarkError, Result, Value, spread_of
 from benchmarks.ground import Ground
 from benchmarks.labelled import ORDERS_PER_CUSTOMER, TIERS, load_labelled
-from timer_api.console.pulse import LOOK_SECONDS
+from timer_api.console.servers import LOOK_SECONDS
 from timer_db.domain.representation import rfc3339
 
 _LEAD_SECONDS = 86_400

@@ -105,6 +105,32 @@ async def test_the_receiver_answers_as_asked(visitor: Visitor) -> None:
     await visitor.sees("Attempt 1: rejected", "HTTP 503", "Next attempt 2")
 
 
+async def test_with_every_answer_that_is_offered_the_call_is_shown(visitor: Visitor) -> None:
+    await visitor.go("/echo")
+    for status in await visitor.page.locator("[name=status] option").all_inner_texts():
+        await visitor.go("/echo")
+        await visitor.fill(delay="0")
+        await visitor.page.select_option("[name=status]", status)
+        await visitor.send("Make the timer")
+        await visitor.sees(f"HTTP {status}", "webhook-id: " + _id_in(visitor))
+
+
+async def test_no_answer_that_anybody_asks_for_is_an_error_of_ours(api: Api) -> None:
+    """What goes without a body has none (RFC 9110, 15.3.5, 15.3.6 and 15.4.5); what is no status is none."""
+    logged = len(api.service.log_text())
+    asked = {"204": 204, "205": 205, "304": 304, "410": 410, "599": 599}
+    asked |= dict.fromkeys(("100", "199", "600", "2000", "", "x", "٢٠٤", "2" * 5000), 200)
+    for status, answered in asked.items():
+        for method in ("POST", "GET", "HEAD"):
+            answer = await api.client.request(method, "/console/echo/x", params={"status": status})
+            assert answer.status_code == answered, status
+            assert "connection" not in answer.headers
+            is_empty = answered in (204, 205, 304) or method == "HEAD"
+            assert answer.text.startswith("" if is_empty else f"{method} /console/echo/x")
+            assert bool(answer.content) is not is_empty
+    assert "Traceback" not in api.service.log_text()[logged:]
+
+
 async def test_lists_are_searched(visitor: Visitor, api: Api) -> None:
     made = await api.create(hours=1, url="https://example.com", name="needle")
     await api.create(hours=1, url="https://example.com", name="hay")

@@ -74,7 +74,7 @@ async def test_what_the_stream_brings(visitor: Visitor, api: Api, at_work: Syste
     "address",
     ["/timers?find={}", "/timers?selector={}", "/timers?status={}", "/timers?collection={}", "/ended?selector={}",
      "/timers/{}", "/{}", "/new?url={}&name={}&body={}", "/timers?done={}", "/timers?cursor={}",
-     "/ended?done=replayed&changed={}&refused={}", "/collections/{}"],
+     "/ended?done=replayed&changed={}&refused={}&rest={}", "/collections/{}"],
 )  # fmt: skip
 async def test_addresses(opened: Opened, api: Api, address: str) -> None:
     """Links that somebody was sent."""

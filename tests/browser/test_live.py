@@ -53,7 +53,9 @@ async def test_charts_can_be_read_by_everybody(visitor: Visitor, api: Api, at_wo
     await _is_live(visitor)
     chart = visitor.page.get_by_role("img", name="A second.")
     await expect(chart).to_have_attribute("aria-label", re.compile("Delivered: now"))
-    await expect(visitor.page.locator(".chart path.line")).to_have_count(3 + 2 + 1 + 1)
+    await expect(visitor.page.locator(".chart path.line")).to_have_count(3 + 2 + 2 + 1 + 1 + 1)
+    for words in ("In controllers’ hands: now 0", "Oldest overdue: now 0", "Alive: now 1"):
+        await expect(visitor.page.get_by_role("img", name=words)).to_have_count(1)
     # Two looks make a line.
     await expect(visitor.page.locator(".chart path.line-0").first).to_have_attribute(
         "d", re.compile("L"), timeout=SOON_MS

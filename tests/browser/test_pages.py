@@ -78,6 +78,18 @@ async def test_every_page_says_who_it_is_and_where_one_is(visitor: Visitor, exam
     assert len(titles) == len(PLACES)
 
 
+@pytest.mark.parametrize("path", ["/timers", "/ended"])
+async def test_the_labels_of_a_search_stand_on_one_line(
+    visitor: Visitor, examples: dict[str, str], path: str
+) -> None:
+    await visitor.go(path)
+    tops = await visitor.page.locator("#filter label").evaluate_all(
+        "labels => labels.map(label => label.getBoundingClientRect().top)"
+    )
+    assert len(tops) >= 4
+    assert max(tops) - min(tops) < 0.5
+
+
 async def test_the_keyboard_alone_is_enough(visitor: Visitor, examples: dict[str, str]) -> None:
     """From the top of the page past the menu, to a timer in the list, and to what can be done with it."""
     await visitor.go("/timers")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 
@@ -143,6 +144,25 @@ async def test_a_revoked_key_ends_its_sessions_everywhere(opened: Opened, closed
     await visitor.page.wait_for_url("**/console/login*", timeout=20_000)
 
 
+async def test_who_watches_without_a_key_is_sent_away_once_there_is_one(server: EmbeddedServer) -> None:
+    """A stream of the overview, which reads by itself, that was opened while the API was open to all."""
+    with scratch_database(server.url) as url:
+        await upgraded(url)
+        async with System(server, url) as system:
+            api = await system.start_api()
+            asked = {"accept": "text/event-stream"}
+            async with api.client.stream("GET", "/console", headers=asked, timeout=20) as stream:
+                lines = stream.aiter_lines()
+                while await anext(lines) != "event: main":
+                    pass
+                await make_key(api.client, "admin", by=None)
+                async with asyncio.timeout(15):
+                    async for _ in lines:
+                        pass
+            again = await api.client.get("/console", headers=asked)
+            assert again.status_code == 401
+
+
 async def test_a_session_that_is_over_asks_for_the_key_again(guest: Visitor) -> None:
     over = sealed(BOOTSTRAP, time.time() - SESSION_SECONDS - 1)
     await guest.page.context.add_cookies([{"name": COOKIE, "value": over, "url": f"{guest.url}/console"}])
@@ -279,6 +299,11 @@ async def test_a_key_for_one_collection_sees_nothing_else(opened: Opened, closed
     await expect(visitor.page.locator("#figure-living dd")).to_have_text("1")
     for hidden in ("#figure-due", "#figure-oldest", "#figure-firing", "#figure-next"):
         assert await visitor.page.locator(hidden).count() == 0
+    columns = await visitor.page.locator("#samples").get_attribute("data-columns")
+    assert columns
+    assert "delivered" in columns
+    for hidden in ("overdue", "in_hand", "late_seconds"):
+        assert hidden not in columns
     for path in ("/timers", "/collections", "/new", "/ended", "/events"):
         await visitor.go(path)
         text = await visitor.page.content()

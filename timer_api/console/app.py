@@ -6,6 +6,7 @@ be watched (GET by an EventSource).
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from hmac import compare_digest
@@ -36,6 +37,8 @@ from timer_db.domain.errors import TimerError
 FORM_BYTES_MAX = 1_200_000
 """A little more than the largest body of a create."""
 FORM_FIELDS_MAX = 2000
+PAGE_SECONDS = 3.0
+"""So long a page is waited for before it matters whether the database answers at all."""
 _FILES = Path(str(resources.files("timer_api.console"))) / "files"
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
@@ -123,7 +126,17 @@ class Console:
             raise not_allowed([place.scope])
         if visit.is_watched:
             return await self._watched(visit, place)
-        return self._response(visit, await place.show(visit))
+        return self._response(visit, await self._shown(visit, place))
+
+    async def _shown(self, visit: Visit, place: Place) -> Answer:
+        """The page, however long it takes while the database answers. What was asked of one that does not is left
+        to end by itself."""
+        making = asyncio.ensure_future(place.show(visit))
+        making.add_done_callback(lambda made: made.cancelled() or made.exception())
+        while not (await asyncio.wait([making], timeout=PAGE_SECONDS))[0]:
+            if not self._service.keeper.is_ready:
+                raise Problem(Kind.database_unavailable, "the database does not answer; try again soon")
+        return making.result()
 
     async def _acted(self, visit: Visit, place: Place) -> Response:
         if place.act is None:
@@ -134,17 +147,16 @@ class Console:
         return self._response(visit, await place.act(visit))
 
     async def _watched(self, visit: Visit, place: Place) -> Response:
-        first = await place.show(visit)
+        first = await self._shown(visit, place)
         if not isinstance(first, Page) or first.live_seconds is None:
             raise errors.not_served("GET as a stream", ())
         if self.streams.are_full:
             raise Problem(Kind.busy, "too many pages are being watched here")
 
         async def render() -> str:
-            # A session that is over, or whose key was revoked, sees no more.
-            if self._session(visit.request) is None and visit.session is not None:
+            if not self._may_still_look(visit):
                 raise missing()
-            page = await place.show(visit)
+            page = await self._shown(visit, place)
             return self._render.part(visit, page) if isinstance(page, Page) else ""
 
         async def events() -> AsyncIterator[bytes]:
@@ -180,6 +192,13 @@ class Console:
     def _session(self, request: Request) -> Session | None:
         cookie = request.cookies.get(COOKIE)
         return opened(cookie, self._service.gate, self._wall()) if cookie else None
+
+    def _may_still_look(self, visit: Visit) -> bool:
+        """A session that is over, or whose key was revoked, sees no more; nor does who came without a key, once
+        there is one."""
+        if visit.session is None:
+            return self._service.gate.is_open
+        return self._session(visit.request) is not None
 
     def _visit(self, request: Request, session: Session | None, form: dict[str, list[str]]) -> Visit:
         key = session.key if session else None

@@ -6,6 +6,8 @@ the API was called. Nothing is stored here. It is open to all, as receivers are:
 
 from __future__ import annotations
 
+import re
+
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
@@ -17,13 +19,19 @@ _SHOWN_CHARACTERS = 1000
 """Controllers keep 1 KiB."""
 _LEFT_OUT = frozenset({"host", "user-agent", "accept", "accept-encoding", "connection", "content-length"})
 """Headers that tell a newcomer little."""
+_STATUS = re.compile(r"[2-5][0-9]{2}")
+_WITHOUT_BODY = frozenset({204, 205, 304})
+"""RFC 9110, 15.3.5, 15.3.6 and 15.4.5."""
 
 
 async def receive(request: Request) -> Response:
-    """The call as text, with the status that the query asks for (`status=503`), or 200."""
+    """The call as text, with the status that the query asks for (`status=503`), or 200; nothing with a status that
+    goes without a body."""
     body = await json_body.read(request.headers.raw, request.receive, BODY_BYTES_MAX)
     asked = request.query_params.get("status", "")
-    status = int(asked) if asked.isdecimal() and 200 <= int(asked) <= 599 else 200
+    status = int(asked) if _STATUS.fullmatch(asked) else 200
+    if status in _WITHOUT_BODY:
+        return Response(status_code=status)
     lines = [f"{request.method} {request.url.path}"]
     lines += [f"{name}: {value}" for name, value in request.headers.items() if name not in _LEFT_OUT]
     text = "\n".join([*lines, "", body.decode(errors="replace")])

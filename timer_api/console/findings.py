@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from timer_api.console.held import Holder
+from timer_api.console.known import Known, is_silent
 from timer_api.console.pulse import Sample
-from timer_api.console.words import milliseconds, number, span
-from timer_db.operations.overview import Glance
+from timer_api.console.words import milliseconds, moment, number, span
+from timer_db.domain.representation import rfc3339
 
 LATE_SECONDS = 3.0
 """Claims are made ahead, so what is due and in nobody's hands for so long is late."""
 LATENESS_MS = 1000.0
-SILENT_SECONDS = 3.0
-"""Controllers beat every second; one that is silent for five is taken for lost."""
 SLOW_DATABASE_MS = 100.0
 
 
@@ -36,33 +35,67 @@ class Finding:
     do: str
 
 
-def findings(seen: Glance, sample: Sample, holders: Sequence[Holder], *, sees_all: bool) -> list[Finding]:
+def findings(now: Known, sample: Sample, holders: Sequence[Holder], *, sees_all: bool) -> list[Finding]:
     """Everything that is wrong, the worst first. What waits is told to those only who see every collection."""
-    queue = (*_of_queue(seen, sample), *_of_holders(seen, holders)) if sees_all else ()
-    found = [*_of_controllers(seen), *queue, *_of_calls(sample)]
+    if now.is_old:
+        return [*of_servers(now)]
+    queue = (*_of_queue(now, sample), *_of_holders(now, holders)) if sees_all else ()
+    found = [*of_servers(now), *of_controllers(now), *queue, *_of_calls(sample)]
     return sorted(found, key=lambda finding: finding.level is not Level.bad)
 
 
-def _of_controllers(seen: Glance) -> Iterator[Finding]:
-    silent = [member for member in seen.members if seen.now_us - member.beat_at_us > SILENT_SECONDS * 1_000_000]
-    if len(silent) == len(seen.members):
+def of_servers(now: Known) -> Iterator[Finding]:
+    """Databases that do not answer."""
+    look = "Look at its machine and at the network to it; what falls due there is called when it is back."
+    if now.is_old:
+        at = moment(rfc3339(now.told_at_us))
+        name = "The database does not answer." if now.servers == 1 else "No database answers."
+        yield Finding(Level.bad, name, f"What you see is of {at}, {span(int(now.age_seconds))} ago. {look}")
+        return
+    for away in now.away:
+        since = "" if away.silent_seconds is None else f" for {span(int(away.silent_seconds))}"
+        yield Finding(
+            Level.bad,
+            f"Database {away.number} does not answer.",
+            f"It has told nothing{since}, and what you see is of the others. {look}",
+        )
+
+
+def of_controllers(now: Known) -> Iterator[Finding]:
+    """Databases for which no controller works, and controllers that have fallen silent. Each is judged by itself:
+    a controller that reaches one may not reach another."""
+    idle = [each for each in now.told if not each.alive]
+    if len(idle) == now.servers:
         yield Finding(
             Level.bad,
             "No controller is at work: nothing is called.",
             "Start timer_controller. If it runs, its log says why it does not reach the database.",
         )
-    elif silent:
-        names = ", ".join(f"{member.id} ({member.host}:{member.pid})" for member in silent[:3])
-        yield Finding(
-            Level.warning,
-            f"Silent controllers: {names}.",
-            "Others take their calls over within seconds. If it happens again, look at their logs and machines.",
-        )
+        return
+    for each in now.told:
+        where = f" for database {each.number}" if now.servers > 1 else ""
+        silent = [member for member in each.seen.members if is_silent(member, each.seen.now_us)]
+        if each in idle:
+            yield Finding(
+                Level.bad,
+                f"No controller is at work{where}: nothing of it is called.",
+                "Start timer_controller with this database in its TIMER_DB_URL. If it runs, its log says why it"
+                " does not reach the database.",
+            )
+        elif silent:
+            names = ", ".join(f"{member.id} ({member.host}:{member.pid})" for member in silent[:3])
+            yield Finding(
+                Level.warning,
+                f"Silent controllers{where}: {names}.",
+                "Others take their calls over within seconds. If it happens again, look at their logs and"
+                " machines.",
+            )
 
 
-def _of_queue(seen: Glance, sample: Sample) -> Iterator[Finding]:
-    late_seconds = 0.0 if seen.first_at_us is None else (seen.now_us - seen.first_at_us) / 1_000_000
-    if late_seconds > LATE_SECONDS and seen.members:
+def _of_queue(now: Known, sample: Sample) -> Iterator[Finding]:
+    # Where nobody is at work, that is the reason.
+    late_seconds = max((each.late_seconds for each in now.told if each.alive), default=0.0)
+    if late_seconds > LATE_SECONDS:
         yield Finding(
             Level.bad,
             f"More is due than controllers call: the oldest waits {span(late_seconds)}.",
@@ -71,10 +104,10 @@ def _of_queue(seen: Glance, sample: Sample) -> Iterator[Finding]:
         )
 
 
-def _of_holders(seen: Glance, holders: Sequence[Holder]) -> Iterator[Finding]:
+def _of_holders(now: Known, holders: Sequence[Holder]) -> Iterator[Finding]:
     unmeant = [held for held in holders if not held.is_meant]
     if unmeant:
-        late_seconds = (seen.now_us - min(held.due_at_us for held in unmeant)) / 1_000_000
+        late_seconds = (now.now_us - min(held.due_at_us for held in unmeant)) / 1_000_000
         yield Finding(
             Level.warning,
             f"Receivers hold calls up, the oldest for {span(max(0, late_seconds))}.",

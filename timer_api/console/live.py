@@ -10,9 +10,12 @@ STREAMS_MAX = 64
 """Of one process. Browsers that get none ask for the page again and again, less often."""
 STREAM_SECONDS = 600.0
 """Then the browser comes again, and the balancer may send it elsewhere."""
+_LATE_SECONDS = 3.0
+"""A page that takes longer is said to be late: else an old one would look as if it were new."""
 _ALIVE_SECONDS = 10.0
 _HEAD = b"retry: 2000\n\n"
 _ALIVE = b": alive\n\n"
+_LATE = b"event: late\ndata: late\n\n"
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
@@ -41,7 +44,14 @@ class Streams:
             over_at = loop.time() + STREAM_SECONDS
             shown, told_at = "", loop.time()
             while loop.time() < over_at and not self._ending.is_set():
-                now = await render()
+                making = asyncio.ensure_future(render())
+                try:
+                    if not (await asyncio.wait([making], timeout=_LATE_SECONDS))[0]:
+                        shown = ""
+                        yield _LATE
+                    now = await making
+                finally:
+                    making.cancel()
                 if now != shown:
                     shown, told_at = now, loop.time()
                     yield _event(now)

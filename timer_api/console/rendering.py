@@ -47,7 +47,7 @@ def _context(visit: Visit | None, page: Page) -> dict[str, Any]:
         "path": visit.request.url.path.removeprefix(PREFIX) if visit else "",
         "form_token": visit.session.form_token if visit and visit.session else "",
         "live_seconds": page.live_seconds,
-        # What is away comes back.
-        "again": page.status == HTTPStatus.SERVICE_UNAVAILABLE,
+        # What is away comes back; a form is never sent again by itself.
+        "again": page.status == HTTPStatus.SERVICE_UNAVAILABLE and not (visit and visit.request.method == "POST"),
         **page.context,
     }

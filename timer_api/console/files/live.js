@@ -68,9 +68,17 @@ function merge(current, next) {
 
 function say(state, words) {
   const live = document.getElementById("live");
-  if (!live || live.dataset.state === state) return;
+  const told = document.getElementById("live-words");
+  if (!live || (live.dataset.state === state && told.textContent === words)) return;
   live.dataset.state = state;
-  document.getElementById("live-words").textContent = words;
+  told.textContent = words;
+}
+
+// A page can be renewed and still show what is old: then it says so.
+function sayRenewed(state, words) {
+  const away = document.getElementById("away");
+  if (away) say("away", away.dataset.words);
+  else say(state, words);
 }
 
 // A page that says what is away asks until it is back.
@@ -99,10 +107,12 @@ export function watch(renewed) {
     clearTimeout(asking);
     if (document.hidden || stream) return;
     stream = new EventSource(location.href);
-    stream.addEventListener("open", () => say("on", "Live"));
+    stream.addEventListener("open", () => sayRenewed("on", "Live"));
     stream.addEventListener("main", (event) => {
       take(new DOMParser().parseFromString(event.data, "text/html").body);
+      sayRenewed("on", "Live");
     });
+    stream.addEventListener("late", () => say("away", "The database takes long to answer"));
     stream.addEventListener("error", () => {
       // The browser tries again by itself, unless it was told that there is nothing.
       if (stream?.readyState !== EventSource.CLOSED) return say("away", "Not connected; trying again");
@@ -113,13 +123,15 @@ export function watch(renewed) {
 
   // Without a stream: the page again.
   const ask = async () => {
-    say("asking", "Renewed every few seconds");
+    sayRenewed("asking", "Renewed every few seconds");
     try {
       const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
       // Logged out, or gone: the whole page says so.
       if (answer.redirected || [401, 403, 404].includes(answer.status)) return location.reload();
-      if (answer.ok) take(new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("main"));
-      else say("away", "The service does not answer; trying again");
+      if (answer.ok) {
+        take(new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("main"));
+        sayRenewed("asking", "Renewed every few seconds");
+      } else say("away", "The service does not answer; trying again");
     } catch {
       say("away", "Not connected; trying again");
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from timer_api.console.client import Document, Refused
 from timer_api.console.pages.timers import names, pages
 from timer_api.console.visit import Answer, Moved, Page, Visit
@@ -12,7 +14,26 @@ PAGE = 50
 STATES = (TimerState.failed, TimerState.unknown)
 _FILTERS = ("selector", "collection", "route", "schedule")
 _CALLS_MAX = 20
-"""Of 10,000 timers each: one press of a button replays no more."""
+_CALL_TIMERS = 10_000
+"""One press of a button replays no more than so many times so many."""
+
+
+@dataclass(slots=True)
+class _Replayed:
+    """What came of one press: also of one that was cut short."""
+
+    matched: int = 0
+    changed: int = 0
+    cursor: str | None = None
+    """Where the rest begins; None: there is none."""
+    refused: Refused | None = None
+    """Why it was cut short."""
+
+    @property
+    def figures(self) -> dict[str, object]:
+        """For the sentence that says what was done."""
+        more = {"rest": self.cursor} if self.cursor else {}
+        return {"changed": self.changed, "refused": self.matched - self.changed, **more}
 
 
 async def show(visit: Visit) -> Answer:
@@ -25,41 +46,48 @@ async def act(visit: Visit) -> Answer:
     status = visit.field("status")
     filters = {name: visit.field(name) for name in _FILTERS}
     given = {name: value for name, value in filters.items() if value}
+    chosen = visit.form.get("id", [])
+    if "all" in visit.form:
+        done = await _replay_all(visit, {"status": _state(status), **given}, visit.field("rest") or None)
+    else:
+        done = await _replay(visit, {"ids": chosen}) if chosen else _Replayed()
+    if done.refused:
+        return await _page(visit, status, filters, done)
+    return Moved("/ended", "replayed", {"status": _state(status), **given, **done.figures})
+
+
+async def _replay(visit: Visit, document: Document) -> _Replayed:
     try:
-        if "all" in visit.form:
-            matched, changed = await _replay_all(visit, {"status": _state(status), **given})
-        else:
-            ids = visit.form.get("id", [])
-            answer = await visit.api.post("timers", "replay", document={"ids": ids}) if ids else {}
-            matched, changed = answer.get("matched", 0), answer.get("changed", 0)
+        answer = await visit.api.post("timers", "replay", document=document)
     except Refused as refused:
-        return await _page(visit, status, filters, refused)
-    figures = {"changed": changed, "refused": matched - changed}
-    return Moved("/ended", "replayed", {"status": _state(status), **given, **figures})
+        return _Replayed(cursor=document.get("cursor"), refused=refused)
+    return _Replayed(answer["matched"], answer["changed"], answer["next_cursor"])
 
 
-async def _replay_all(visit: Visit, chosen: Document) -> tuple[int, int]:
-    matched = changed = 0
-    cursor: str | None = None
+async def _replay_all(visit: Visit, chosen: Document, rest: str | None) -> _Replayed:
+    """Those that a filter finds, from where an earlier press stopped."""
+    done = _Replayed(cursor=rest)
     for _ in range(_CALLS_MAX):
-        answer = await visit.api.post(
-            "timers", "replay", document={**chosen, **({"cursor": cursor} if cursor else {})}
-        )
-        matched, changed, cursor = matched + answer["matched"], changed + answer["changed"], answer["next_cursor"]
-        if cursor is None:
+        cursor = {"cursor": done.cursor} if done.cursor else {}
+        more = await _replay(visit, {**chosen, "limit": _CALL_TIMERS, **cursor})
+        done = _Replayed(done.matched + more.matched, done.changed + more.changed, more.cursor, more.refused)
+        if more.refused or more.cursor is None:
             break
-    return matched, changed
+    return done
 
 
-async def _page(visit: Visit, status: str, filters: dict[str, str], refused: Refused | None = None) -> Page:
+async def _page(visit: Visit, status: str, filters: dict[str, str], done: _Replayed | None = None) -> Page:
+    refused = done.refused if done else None
     problem = refused.problem if refused else None
+    has_replayed = done is not None and done.changed > 0
     given = {name: value for name, value in filters.items() if value}
     found: Document = {"timers": [], "next_cursor": None}
     try:
         cursor = visit.query.get("cursor", "")
         found = await visit.api.get("timers", status=_state(status), **given, limit=PAGE, cursor=cursor)
     except Refused as wrong:
-        if wrong.status != 422:
+        # What was done must be said, also when nothing can be listed beside it.
+        if wrong.status != 422 and not has_replayed:
             raise
         problem = problem or wrong.problem
     return Page(
@@ -70,8 +98,11 @@ async def _page(visit: Visit, status: str, filters: dict[str, str], refused: Ref
             "filters": filters,
             "timers": found["timers"],
             **pages(visit, {"status": _state(status), **given}, found["next_cursor"]),
+            "replayed": done.figures if done and has_replayed else None,
+            "rest": (done.cursor if done else visit.query.get("rest")) or "",
             "problem": problem,
-            "now_us": visit.service.now_us(),
+            # Something was read or replayed, so the clock was looked at.
+            "now_us": visit.service.clock.latest_us(),
             **names(visit),
         },
         status=refused.status if refused else 422 if problem else 200,

@@ -8,7 +8,8 @@ from timer_api.console.pages.reading import faults
 from timer_api.console.pages.when import due_form
 from timer_api.console.visit import PREFIX, Answer, Moved, Page, Visit
 
-_STATUSES = ("200", "204", "410", "503")
+_STATUSES = ("200", "202", "410", "503")
+"""None of those that go without a body: nobody would see the call."""
 
 
 async def show(visit: Visit) -> Answer:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from timer_api.console.findings import of_controllers, of_servers
+from timer_api.console.known import is_silent
 from timer_api.console.pages.timers import pages
 from timer_api.console.visit import Page, Visit
 
@@ -10,9 +12,15 @@ EVENTS_PAGE = 100
 
 
 async def controllers(visit: Visit) -> Page:
-    """Controllers that have joined and not left."""
-    seen = await visit.pulse_of(visit.caller).look()
-    return Page("controllers.html", {"members": seen.members, "now_us": seen.now_us}, live_seconds=LIVE_SECONDS)
+    """Controllers that have joined and not left, on each server that answers."""
+    now = await visit.pulse_of(visit.caller).look()
+    rows = [
+        (each.number, member, is_silent(member, each.seen.now_us))
+        for each in now.told
+        for member in each.seen.members
+    ]
+    found = [*of_servers(now), *(() if now.is_old else of_controllers(now))]
+    return Page("controllers.html", {"now": now, "rows": rows, "findings": found}, live_seconds=LIVE_SECONDS)
 
 
 async def events(visit: Visit) -> Page:
