@@ -24,7 +24,7 @@ FAULTS = [
     ),
     Fault(
         "database-stalls", "SIGSTOP of the database past every lease, SIGCONT", crashes.stall_database,
-        seconds=12, times=3, in_short=False,
+        seconds=20, times=3, in_short=False,
     ),
     Fault(
         "cut-commit", "a connection cut or held up at a COMMIT", connections.cut(connections.COMMITS),
