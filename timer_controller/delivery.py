@@ -235,7 +235,8 @@ class Delivery:
                 attempt=claim.attempt - claim.timer.attempts_before,
                 retry=self._retry_of(claim.timer),
                 on_unknown=claim.timer.on_unknown,
-                now_us=finished_at_us,
+                # A delay that starts here must not end early, so it starts at the end of the bound.
+                now_us=max(finished_at_us, self._clock.latest_us()),
                 draw=self._draw(),
             )
         # By position: see the note at `NewTimer`.

@@ -15,7 +15,7 @@ import pytest_asyncio
 from sqlalchemy import text
 
 from tests.db.scratch import scratch_database
-from tests.one_engine import keep_one_engine
+from tests.one_engine import alternate_engines, keep_one_engine
 from tests.system import poll
 from timer_api.app import FrontDoor, create_app
 from timer_api.settings import ApiSettings
@@ -109,6 +109,11 @@ async def count_timers(database_url: str) -> CountTimers:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What is refused before the database is asked is refused on any."""
+    """What is refused before the database is asked is refused on any. What the statements do on each engine, is
+    shown by tests/db: here each test meets one of them."""
     names = ("test_bad_input.py", "test_documents.py", "test_due.py")
     keep_one_engine(config, items, *[Path(__file__).with_name(name) for name in names])
+    rest = {
+        item.path for item in items if item.path.parent == Path(__file__).parent and item.path.name not in names
+    }
+    alternate_engines(config, items, *rest)

@@ -16,7 +16,7 @@ from tests.system import Api, System
 TOOL = Path(sys.executable).with_name("schemathesis")
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 ROOT = Path(__file__).parents[2]
-EXAMPLES = 5
+EXAMPLES = 3
 
 
 async def explore(api: Api, document: dict[str, Any], folder: Path, *options: str, **environment: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import date, timedelta
 from uuid import UUID
 
@@ -13,11 +13,10 @@ import pytest
 from tests.db import scratch
 from tests.db.days import engine_at, micros
 from tests.db.desk import NOON_US, Desk, finished, new_timer
-from tests.db.test_retention import _assert_whole, _partitions, _upgrade, desk_at
+from tests.db.forgetting import DAY, assert_whole, desk_at, partitions_at
 from timer_controller.retention import LOOK_SECONDS, Retention
 from timer_db.domain.owner import Owner
 from timer_db.domain.states import Outcome, TimerState
-from timer_db.embedded import EmbeddedServer
 from timer_db.models import metadata
 from timer_db.operations import partitions
 from timer_db.operations.cancel import cancel
@@ -25,18 +24,9 @@ from timer_db.operations.counts import count_states
 from timer_db.operations.overdue import Own, find_overdue
 from timer_db.operations.partitions import name_of
 
-DAY = date(2027, 1, 15)
 SERVICE_DAYS = 4
 DEFAULT, SHORT, LONG, ENDLESS = 1, 2, 3, 4
 OWN = {SHORT: 1, LONG: 9, ENDLESS: 0}
-
-
-@pytest.fixture(scope="module")
-def database(server: EmbeddedServer) -> Iterator[str]:
-    """A database of this file's own, since it makes and drops partitions."""
-    with scratch.scratch_database(server.url) as made:
-        asyncio.run(_upgrade(made))
-        yield made
 
 
 @pytest.fixture
@@ -78,7 +68,7 @@ async def purge(desk: Desk, own: Mapping[int, int], *, service_days: int = SERVI
     retention = Retention(desk.engine, days=service_days, own=lambda: chosen, monotonic=lambda: 0.0)
     while await retention.run_once() != LOOK_SECONDS:
         pass
-    await _assert_whole(desk)
+    await assert_whole(desk)
 
 
 async def kept(desk: Desk) -> dict[int, int]:
@@ -98,11 +88,11 @@ async def test_each_is_kept_as_long_as_it_says(url: str) -> None:
         async with desk_at(url, DAY + timedelta(days=after), "00:00") as desk:
             await purge(desk, OWN)
             assert await kept(desk) == {number: 3 for number in every if number not in gone}
-            assert name_of(DAY) in _partitions(url), "one of them is kept for ever"
+            assert name_of(DAY) in partitions_at(url), "one of them is kept for ever"
     async with desk_at(url, DAY + timedelta(days=10)) as desk:
         await purge(desk, {**OWN, ENDLESS: 2})
         assert await kept(desk) == {}
-        assert name_of(DAY) not in _partitions(url)
+        assert name_of(DAY) not in partitions_at(url)
 
 
 @pytest.mark.parametrize("service_days", [0, 2])
@@ -112,7 +102,7 @@ async def test_the_service_may_keep_for_ever_or_less_than_all_collections(url: s
     async with desk_at(url, DAY + timedelta(days=5)) as desk:
         await purge(desk, {SHORT: 3}, service_days=service_days)
         assert await kept(desk) == ({} if service_days else {DEFAULT: 3})
-        assert (name_of(DAY) in _partitions(url)) == (not service_days)
+        assert (name_of(DAY) in partitions_at(url)) == (not service_days)
 
 
 async def test_a_partition_that_stays_is_walked_once_for_each(url: str) -> None:

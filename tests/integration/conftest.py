@@ -19,7 +19,9 @@ ONCE = (
     "test_traces.py",
 )
 
+IN_TURN = ("test_delivery.py", "test_groups.py", "test_restore.py")
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     keep_one_engine(config, items, *[Path(__file__).with_name(name) for name in ONCE])
-    alternate_engines(config, items, Path(__file__).with_name("test_groups.py"))
+    alternate_engines(config, items, *[Path(__file__).with_name(name) for name in IN_TURN])

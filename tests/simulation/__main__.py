@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 
 from tests.simulation.checker import broken_promises
-from tests.simulation.world import live_through
+from tests.simulation.life import live_through
 
 
 def main() -> int:

@@ -2,7 +2,7 @@
 
 A controller here is the real one, from `Controller._serve` down to the calls. What is not real is around it: an
 event loop in virtual time, machines with clocks of their own, receivers, and a model of the database
-(`model.py`, which `test_model.py` holds to MySQL and MariaDB). Everything follows from the seed: what is delayed,
+(`model`, which `test_model.py` holds to MySQL and MariaDB). Everything follows from the seed: what is delayed,
 refused or lost, who is killed, paused past its lease, cut off or told to stop, and whose turn it is.
 
 A failure names its seed. This shows everything that happened in it, and this tries many more:
@@ -20,7 +20,7 @@ import sys
 import pytest
 
 from tests.simulation.checker import broken_promises
-from tests.simulation.world import live_through
+from tests.simulation.life import live_through
 
 SEEDS = 800
 _PER_TEST = 100

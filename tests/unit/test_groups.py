@@ -198,7 +198,8 @@ async def test_its_policy_holds_for_timers_without_their_own() -> None:
     await rig.until_idle()
     assert {f.state for f in rig.finished if f.entry != own.entry} == {TimerState.failed}
     [mine] = [f for f in rig.finished if f.entry == own.entry]
-    assert mine.retry_at_us == mine.finished_at_us + 3_000_000
+    # From the end of what is known of the clock.
+    assert 0 <= mine.retry_at_us - mine.finished_at_us - 3_000_000 < 1000
 
 
 @in_virtual_time
