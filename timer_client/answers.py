@@ -93,7 +93,8 @@ class Refused(Shown):
 
 @dataclass(frozen=True, kw_only=True)
 class Bulk(Shown):
-    """What bulk calls have done. `refused` names the timers left as they were, at most a hundred of each call."""
+    """What bulk calls have done. `refused` names the timers left as they were, at most a hundred of each call.
+    `next_cursor` is where to go on, with the same filters; None: all were looked at."""
 
     matched: int = 0
     changed: int = 0

@@ -90,7 +90,11 @@ class TimerChanges(When, total=False):
 
 
 class Which(TypedDict, total=False):
-    """The timers of a bulk call: `ids`, or those that every filter lets through."""
+    """The timers of a bulk call: `ids`, or those that every filter lets through.
+
+    With filters it goes on at a `cursor`, the `next_cursor` of a call with the same ones, and ends when it has
+    found `limit` timers.
+    """
 
     ids: Iterable[str]
     selector: str
@@ -100,6 +104,8 @@ class Which(TypedDict, total=False):
     status: Status
     due_after: datetime | str
     due_before: datetime | str
+    cursor: str
+    limit: int
 
 
 class CollectionDefaults(TypedDict, total=False):

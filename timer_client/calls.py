@@ -61,6 +61,8 @@ class Request(Generic[T]):
     """JSON."""
     headers: Mapping[str, str] = field(default_factory=dict)
     repeat: Repeat = Repeat.always
+    read_again: Callable[[Any], T] | None = None
+    """How the answer is read when it was sent more than once; None: in the same way."""
 
     def __iter__(self) -> Generator[Request[Any], Any, T]:
         answer: T = yield self

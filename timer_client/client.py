@@ -44,7 +44,8 @@ class _Resources(Generic[C]):
 class Client(SyncCaller, _Resources[SyncCaller]):
     """Talks to a Timer System, and waits for its answers. It may be shared by threads.
 
-    `url` and `key` are those of `TIMER_URL` and `TIMER_API_KEY` unless they are given; without a key none is sent.
+    `url` and `key` are those of `TIMER_URL` and `TIMER_API_KEY` unless they are given; without a key, or with an
+    empty one, none is sent.
     `timeout_seconds` is how long each step of one try may take. Close it, or use it in a `with`.
     """
 
@@ -74,18 +75,18 @@ class Client(SyncCaller, _Resources[SyncCaller]):
     def send(self, request: Request[T]) -> T:
         retrying = Retrying(**self._retries.policy(request.repeat))
         try:
-            answer: Answer[T] = retrying(self._try, request)
+            answer: Answer[T] = retrying(self._try, request, retrying)
         except ApiError as error:
             error.tries = retrying.statistics["attempt_number"]
             raise
         return answer.value
 
-    def _try(self, request: Request[T]) -> Answer[T]:
+    def _try(self, request: Request[T], retrying: Retrying) -> Answer[T]:
         try:
             response = self._http.request(**_parts(request))
         except httpx.RequestError as error:
             raise _not_reached(self._http.base_url, error) from error
-        return _read(request, response)
+        return _read(request, response, retrying.statistics["attempt_number"])
 
 
 class AsyncClient(AsyncCaller, _Resources[AsyncCaller]):
@@ -117,22 +118,22 @@ class AsyncClient(AsyncCaller, _Resources[AsyncCaller]):
     async def send(self, request: Request[T]) -> T:
         retrying = AsyncRetrying(**self._retries.policy(request.repeat))
         try:
-            answer: Answer[T] = await retrying(self._try, request)
+            answer: Answer[T] = await retrying(self._try, request, retrying)
         except ApiError as error:
             error.tries = retrying.statistics["attempt_number"]
             raise
         return answer.value
 
-    async def _try(self, request: Request[T]) -> Answer[T]:
+    async def _try(self, request: Request[T], retrying: AsyncRetrying) -> Answer[T]:
         try:
             response = await self._http.request(**_parts(request))
         except httpx.RequestError as error:
             raise _not_reached(self._http.base_url, error) from error
-        return _read(request, response)
+        return _read(request, response, retrying.statistics["attempt_number"])
 
 
 def _settings(url: str | None, key: str | None, timeout_seconds: float) -> dict[str, Any]:
-    key = key or os.environ.get(KEY)
+    key = os.environ.get(KEY) if key is None else key
     headers = {"User-Agent": f"timer-client/{metadata.version('timer-client')}", "Accept": "application/json"}
     if key:
         headers["Authorization"] = f"Bearer {key}"
@@ -163,12 +164,13 @@ def _not_reached(url: httpx.URL, error: httpx.RequestError) -> NotReached:
     return NotReached(f"{url} did not answer: {str(error) or type(error).__name__}")
 
 
-def _read(request: Request[T], response: httpx.Response) -> Answer[T]:
+def _read(request: Request[T], response: httpx.Response, tries: int) -> Answer[T]:
     wait_seconds = retry_after_seconds(response.headers)
     if not response.is_success:
         raise api_error(response.status_code, _problem(response), wait_seconds)
     try:
-        value = request.read(response.json() if response.content else None)
+        read = request.read if tries == 1 or request.read_again is None else request.read_again
+        value = read(response.json() if response.content else None)
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         said = f"{request.method} {response.url} was answered with something that is not this API's: {error}"
         raise UnexpectedAnswer(said) from error

@@ -24,12 +24,17 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from timer_client.answers import Backfill, Bulk
+
 _MEMBERS = frozenset({"type", "title", "status", "detail", "errors"})
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class TimerClientError(Exception):
     """The root."""
+
+    so_far: Bulk | Backfill | None = None
+    """Of a call that takes many requests: what those before the one that failed have done, and where to go on."""
 
 
 class NotReached(TimerClientError):

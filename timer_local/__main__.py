@@ -111,9 +111,14 @@ def _programs(settings: LocalSettings, url: str) -> list[Part]:
     ]
 
 
+def _url(host: str, port: int) -> str:
+    """Where the API is called from this machine."""
+    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{reached}]:{port}" if ":" in reached else f"http://{reached}:{port}"
+
+
 async def _announce(settings: LocalSettings, stop: asyncio.Event) -> None:
-    host = "127.0.0.1" if settings.api_host in ("0.0.0.0", "::") else settings.api_host
-    base = f"http://{host}:{settings.api_port}"
+    base = _url(settings.api_host, settings.api_port)
     async with httpx.AsyncClient(base_url=base, trust_env=False) as client:
         while not stop.is_set():
             try:

@@ -117,6 +117,27 @@ async def test_reschedule(client: httpx.AsyncClient, some: Some, when: dict[str,
     assert {(timer["due_at"], timer["next_attempt_at"]) for timer in timers} == {(due_at, due_at)}
 
 
+@pytest.mark.parametrize("status", ["cancelled", "failed"])
+async def test_what_has_ended_is_refused_by_timer(some: Some, status: str) -> None:
+    """By ids, by label and by status alone, which drives the search then."""
+    ids = await some.make(3)
+    assert (await some.do("cancel", ids=ids))["changed"] == 3
+    refused = {
+        each["id"]
+        for each in (await some.do("reschedule", selector=some.selector, status=status, shift=1))["refused"]
+    }
+    by_status = await some.do("reschedule", status=status, shift=1)
+    assert by_status["changed"] == 0
+    assert by_status["matched"] == by_status["refused_count"]
+    assert refused == (set(ids) if status == "cancelled" else set())
+    if status == "cancelled":
+        assert by_status["matched"] >= 3
+        newest = await some.do("reschedule", status=status, shift=1, limit=3)
+        assert {each["id"] for each in newest["refused"]} == set(ids)
+        assert "only a scheduled timer can be changed" in newest["refused"][0]["reason"]
+        assert newest["matched"] == 3
+
+
 async def test_too_far_ahead_is_refused_by_timer(some: Some) -> None:
     [timer_id] = await some.make(1)
     far = await some.do("reschedule", ids=[timer_id], shift=_CENTURY_SECONDS)

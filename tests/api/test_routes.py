@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from tests.db import scratch
 from timer_api.errors import Kind
-from timer_api.routes.schemas import RouteShown
+from timer_api.routes.schemas import HIDDEN, RouteShown
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
@@ -61,6 +61,15 @@ async def make(client: httpx.AsyncClient, status: int = 201, **fields: Any) -> d
 
 def fields_of(problem: dict[str, Any]) -> list[str]:
     return [error["field"] for error in problem["errors"]]
+
+
+async def test_what_stands_for_a_hidden_value_is_none(client: httpx.AsyncClient) -> None:
+    """Who may not see a header's value is shown asterisks, and another may give them back."""
+    name = new_name()
+    await put(client, name, headers={"X-Token": "secret"})
+    refused = await client.put(f"/routes/{name}", json={"url": URL, "headers": {"X-Shop": "a", "X-Token": HIDDEN}})
+    assert (refused.status_code, fields_of(refused.json())) == (422, ["headers.X-Token"])
+    assert (await client.get(f"/routes/{name}")).json()["headers"] == {"X-Token": "secret"}
 
 
 async def test_all_settings_are_chosen_anew_each_time(client: httpx.AsyncClient) -> None:

@@ -87,6 +87,15 @@ async def test_a_timer_by_its_name(real: Any) -> None:
         await got(real.timers.get_named(name, collection="nowhere"))
 
 
+async def test_a_put_that_comes_again_after_its_call_is_not_called_again(real: Any, system: System) -> None:
+    name, key = f"named {uuid4()}", str(uuid4())
+    asked = {"due": 0, "url": system.receiver.url, "idempotency_key": key}
+    made = await got(real.timers.put(name, **asked))
+    await system.apis[0].wait_for_status_of(made.id, "delivered")
+    assert await got(real.timers.put(name, **asked)) == made
+    assert (await got(real.timers.get_named(name))).id == made.id
+
+
 async def test_with_a_key_of_ones_own_nothing_is_made_twice(real: Any) -> None:
     key = str(uuid4())
     first, again = [await got(real.timers.create(due="1d", url=URL, idempotency_key=key)) for _ in range(2)]

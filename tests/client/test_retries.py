@@ -48,6 +48,22 @@ async def test_each_create_has_a_key_of_its_own_or_yours(client: Any, scripted: 
     assert [asked.headers["idempotency-key"] for asked in scripted.asked[3:]] == ["orders/0", "orders/1"]
 
 
+async def test_a_put_is_sent_again_with_its_key(client: Any, scripted: Scripted) -> None:
+    """It may have been called before it comes again."""
+    scripted.say(LOST)
+    for _ in range(3):
+        scripted.say(201, TIMER)
+    await got(client.timers.put("a/b", **CREATE))
+    await got(client.timers.put("a/b", **CREATE))
+    await got(client.timers.put("a/b", **CREATE, idempotency_key="order-17"))
+    assert {(asked.method, asked.target) for asked in scripted.asked} == {
+        ("PUT", "/collections/default/timers/a%2Fb")
+    }
+    first, again, other, mine = (asked.headers["idempotency-key"] for asked in scripted.asked)
+    assert first == again != other
+    assert mine == "order-17"
+
+
 @pytest.mark.parametrize(("failure", "kind"), [(429, TooMany), (503, Unavailable), (LOST, NotReached)])
 async def test_in_the_end_the_last_failure_is_told(
     client: Any, scripted: Scripted, failure: int | None, kind: type[Exception]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import time
@@ -12,8 +13,9 @@ from typing import IO
 
 import pytest
 
+from tests.client.scripted import scripted_server
 from tests.system import free_port
-from timer_client.ctl.devserver import CALLED_SECONDS
+from timer_client.ctl.settling import CALLED_SECONDS
 
 from .conftest import TIMERCTL, Ran, environment
 
@@ -94,8 +96,63 @@ def test_two_years_in_a_moment(dev: subprocess.Popen[str], home: dict[str, str],
     assert f"{held['id']} waits: its collection or its route is paused" in moved.out
     [attempt] = json.loads(run("timer", "attempts", failing["id"], "-o", "json").out)
     assert attempt["http_status"] == 503
+    [retried] = json.loads(run("timer", "create", *fields, "-o", "json").out)
+    every = ("--set", "every=1h", "--set", f"timer.url={receiver}")
+    assert run("schedule", "put", "hourly", *every).code == 0
+    moved = run("dev", "advance", "3h")
+    assert moved.code == 1, moved.err
+    assert re.search(rf"{retried['id']} was not delivered in \d attempts; it is tried again later", moved.out)
+    runs = json.loads(run("timer", "list", "--schedule", "hourly", "--status", "delivered", "-o", "json").out)
+    assert len(runs) == 1
     dev.send_signal(signal.SIGINT)
     assert dev.wait(60) == 0
+
+
+def _below(pid: int) -> set[int]:
+    """A process's children, and theirs."""
+    found: set[int] = set()
+    for file in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in map(int, file.read_text().split()):
+            found |= {child, *_below(child)}
+    return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL], ids=lambda n: n.name)
+def test_everything_ends_with_it(dev: subprocess.Popen[str], number: signal.Signals) -> None:
+    """Told to end, with its terminal closed, or killed."""
+    assert dev.stdout
+    _until(dev.stdout, "dev advance")
+    started = _below(dev.pid)
+    assert len(started) >= 5  # two of ours, the database server, the API and the controller
+    dev.send_signal(number)
+    assert dev.wait(60) == (-signal.SIGKILL if number is signal.SIGKILL else 0)
+    ends_at = time.monotonic() + 60
+    while left := {pid for pid in started if Path(f"/proc/{pid}").exists()}:
+        assert time.monotonic() < ends_at, left
+        time.sleep(0.1)
+
+
+def test_what_is_left_after_an_advance_is_told(alone: Callable[..., Ran], tmp_path: Path) -> None:
+    state = tmp_path / "state/timerctl/dev.json"
+    state.parent.mkdir(parents=True)
+    told = {
+        "now": "2030-01-01T00:00:00+00:00",
+        "retrying": [{"id": "a", "attempts": 2}],
+        "uncalled": [{"id": "b", "attempts": 0}],
+        "held": [{"id": "c", "attempts": 0}],
+    }
+    with scripted_server() as scripted:
+        state.write_text(json.dumps({"control": f"{scripted.url}/advance"}))
+        for left in (told, told | {"retrying": []}, told | {"retrying": [], "uncalled": []}):
+            scripted.say(200, left)
+        done, *others = [alone("dev", "advance", "1h", XDG_STATE_HOME=str(tmp_path / "state")) for _ in range(3)]
+    assert done.out.splitlines() == [
+        "it is 2030-01-01T00:00:00+00:00 now",
+        "a was not delivered in 2 attempts; it is tried again later",
+        "b was not called yet; its receiver may be in trouble",
+        "c waits: its collection or its route is paused, or its route disabled",
+    ]
+    assert [each.code for each in (done, *others)] == [1, 1, 0]
 
 
 @pytest.mark.parametrize("duration", ["", "soon", "2x", "-1h"])

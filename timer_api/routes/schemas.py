@@ -93,7 +93,10 @@ class RouteShown(TypedDict):
     append_id: bool
     method: str
     headers: Annotated[
-        dict[str, str], Field(description=f"Without the scope `admin`, `{HIDDEN}` stands for each value.")
+        dict[str, str],
+        Field(
+            description=f"Without the scope `admin`, `{HIDDEN}` stands for each value. It cannot be given back."
+        ),
     ]
     timeout_seconds: float
     retry: RetryShown
@@ -162,6 +165,10 @@ def check(document: dict[str, Any]) -> RouteSettings:
 
 def _faults(settings: RouteSettings) -> Iterator[FieldError]:
     yield from header_faults(settings.headers)
+    for name, value in settings.headers.items():
+        # Who was shown this, and gives it back, would overwrite the value.
+        if value == HIDDEN:
+            yield FieldError(f"headers.{name}", f"{HIDDEN} stands for a value that was not shown; give the value")
     yield from policy_faults(settings.retry, "retry")
     if settings.burst is not None and settings.rate_per_second is None:
         yield FieldError("burst", "it goes with rate_per_second only")

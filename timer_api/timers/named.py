@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
-from timer_api import groups, json_body
+from timer_api import groups, idempotency, json_body
 from timer_api.answers import json_answer
 from timer_api.api_keys.caller import Caller, caller_of
 from timer_api.errors import FieldError, Kind, Problem, invalid
 from timer_api.groups import checked_name, name_in_path
-from timer_api.intake import LineFull
 from timer_api.openapi import NO_BODY, UNAVAILABLE, answer, invalid_example, needs, problems
 from timer_api.service import Service
-from timer_api.timers import examples
-from timer_api.timers.creation import build, check_named
+from timer_api.timers import examples, put
+from timer_api.timers.creation import check_named
 from timer_api.timers.one import service_of
-from timer_api.timers.owner import directory_for, owner_of
 from timer_api.timers.schemas import PATTERNS_IN_WORDS
 from timer_db.domain.api_key import Scope
 from timer_db.domain.collection import Collection
-from timer_db.domain.errors import CollectionNotFound, NameNotFound, NameTaken, NotChangeable, TimerNotFound
+from timer_db.domain.errors import NameNotFound
 from timer_db.domain.names import NAME_MAX, check_name
 from timer_db.domain.representation import represent
-from timer_db.domain.states import TimerState
 from timer_db.domain.timer import Timer
 from timer_db.domain.traceparent import traceparent_of
 from timer_db.operations.cancel import cancel
-from timer_db.operations.change import replace_whole
 from timer_db.operations.inspect import find_named
-from timer_db.operations.schedule import choose_id
 
 router = APIRouter()
 
@@ -41,8 +36,6 @@ PATH = "/collections/{collection}/timers/{name:path}"
 _COLLECTION, _NAME = "newsletters", "reminder-4711"
 _ONE = f"/collections/{_COLLECTION}/timers/{_NAME}"
 _EXAMPLES = {name: examples.CREATES[name] for name in ("minutes", "delay", "due_at")}
-_TRIES_MAX = 20
-"""A name may change hands between two looks, but hardly so often."""
 _NOT_FOUND = Problem(Kind.timer_not_found, f"no timer of the collection {_COLLECTION!r} has the name {_NAME!r}")
 _NO_COLLECTION = Problem(Kind.collection_not_found, f"there is no collection {_COLLECTION!r}")
 _NAME_INVALID = invalid_example("name", "it must not begin or end with a space")
@@ -63,16 +56,22 @@ Named = Annotated[
     PATH,
     summary="Make a timer, or put it in the place of the one with its name",
     operation_id="put_timer",
-    openapi_extra=needs(Scope.timers_write) | groups.body("NamedTimerAsked", _EXAMPLES),
+    openapi_extra=needs(Scope.timers_write) | groups.body("NamedTimerAsked", _EXAMPLES) | idempotency.DOCUMENTED,
     responses={
         201: answer(
-            "It is made.", "TimerShown", "timer by name", leads_to=_BY_ID, Location="The path of the timer."
+            "It is made.",
+            "TimerShown",
+            "timer by name",
+            leads_to=_BY_ID,
+            sometimes=idempotency.REPLAYED_DOCUMENTED,
+            Location="The path of the timer.",
         ),
         200: answer(
             "The timer with this name waited, and is as asked for now.",
             "TimerShown",
             "timer by name",
             leads_to=_BY_ID,
+            sometimes=idempotency.REPLAYED_DOCUMENTED,
             Location="The path of the timer.",
         ),
         **problems(
@@ -84,6 +83,7 @@ Named = Annotated[
             examples.TOO_LARGE,
             examples.NOT_JSON,
             invalid_example("labels.env", PATTERNS_IN_WORDS["labels"]),
+            idempotency.REUSED,
             examples.FULL,
             examples.UNREADABLE,
             examples.BUSY,
@@ -96,50 +96,28 @@ async def put_timer(request: Request, collection: InCollection, name: Named) -> 
     keeps its id, and is called at its new due time; all else is as asked for, and what is left out as usual. While
     it is being called: 409. When it has ended, or there is none: a new one.
 
-    Sent twice, it leaves one timer. A delay counts from the last time.
+    Sent twice, it leaves one timer, unless that was called in between. A delay counts from the last time. Sent
+    again with its `Idempotency-Key`, it does nothing more, and is answered as the first time.
     """
     service, caller = service_of(request), caller_of(request)
+    key = idempotency.key_of(request.headers.raw)
     wanted = _checked(name)
     now_us = service.now_us()
     raw = await json_body.object_of(request, service.settings.api_body_bytes)
     asked = check_named(raw, checked_name("collection", collection), wanted)
-    directory = await directory_for(service.directory, [asked])
-    if directory.collection_named(collection) is None:
-        raise CollectionNotFound(collection)
-    owner = owner_of(asked, caller, directory)
-    defaults = directory.usual_of(owner)
-    timer_id = choose_id(service.shards, now_us, collection, wanted)
-    timer = build(asked, timer_id, now_us, owner, defaults, traceparent_of(request.headers.raw))
-    size_bytes = len(orjson.dumps(raw))
-    for _ in range(_TRIES_MAX):
-        put, is_new = await _put(service, collection, timer, size_bytes)
-        if put is not None:
-            return await _answer(service, put, status=201 if is_new else 200)
-    raise Problem(Kind.busy, "others make and end timers with this name all the time; try again soon")
-
-
-async def _put(service: Service, collection: str, timer: Timer, size_bytes: int) -> tuple[Timer | None, bool]:
-    """The timer as it is stored, and whether it is new; None when somebody else came between."""
-    assert timer.name is not None
-    try:
-        holder = await find_named(service.shards, collection, timer.owner.collection_id, timer.name)
-        if holder.state is TimerState.firing:
-            raise NotChangeable(holder.id, holder.state)
-        if holder.state is TimerState.scheduled:
-            return await replace_whole(service.shards, holder.id, timer), False
-    except NameNotFound:
-        pass
-    except (TimerNotFound, NotChangeable) as error:
-        if isinstance(error, NotChangeable) and error.state is TimerState.firing:
-            raise
-        return None, False
-    try:
-        made = await service.store(timer, size_bytes)
-    except NameTaken:
-        return None, False
-    except LineFull:
-        raise Problem(Kind.busy, "too many creates are waiting; try again soon") from None
-    return (made.timer, True) if made.created else (None, False)
+    content = orjson.dumps(raw, option=orjson.OPT_SORT_KEYS)
+    traceparent = traceparent_of(request.headers.raw)
+    what = put.Wanted(service, caller, asked, collection, wanted, len(content), traceparent)
+    if key is None:
+        given, is_replayed = await put.put(what, now_us), False
+    else:
+        path = f"/collections/{collection}/timers/{wanted}"
+        key_asked = await idempotency.ask(caller, key, path, content, now_us)
+        given, is_replayed = await put.put_once(what, key_asked)
+    headers = {"Location": given.location}
+    if is_replayed:
+        headers[idempotency.REPLAYED] = "true"
+    return Response(given.body, given.status, headers, media_type="application/json")
 
 
 @router.get(
@@ -203,7 +181,7 @@ async def _collection(service: Service, name: str) -> Collection | None:
     return found
 
 
-async def _answer(service: Service, timer: Timer, status: int = 200) -> Response:
+async def _answer(service: Service, timer: Timer) -> Response:
     directory = await service.directory.covering([timer.owner])
-    headers: dict[str, Any] = {"Location": f"/timers/{timer.id}"}
-    return json_answer(represent(timer, service.clock.latest_us(), directory), status, headers)
+    headers = {"Location": f"/timers/{timer.id}"}
+    return json_answer(represent(timer, service.clock.latest_us(), directory), headers=headers)

@@ -44,15 +44,25 @@ def config_path(environment: Mapping[str, str] = os.environ) -> Path:
 def target_of(
     url: str | None, key: str | None, profile: str | None, environment: Mapping[str, str] = os.environ
 ) -> Target:
-    """What was said on the command line wins over the environment, and that over the profile."""
+    """What was said on the command line wins over the environment, and that over the profile that is usual there.
+
+    A key goes to the URL that it stands beside, and to no other one; `--key` goes wherever the call goes.
+    """
     path = config_path(environment)
-    chosen = profile or environment.get(PROFILE)
-    name, settings = _profile(path, chosen)
-    return Target(
-        url or environment.get(URL) or settings.get("url") or DEFAULT_URL,
-        key or environment.get(KEY) or _key_of(settings, path),
-        name,
-    )
+    name, settings = _profile(path, profile or environment.get(PROFILE))
+    # A profile that the command line names is taken as a whole.
+    around: Mapping[str, str] = {} if profile else environment
+    of_profile = settings.get("url", DEFAULT_URL)
+    where = url or around.get(URL) or of_profile
+    if not key and _is_same(where, around.get(URL) or where):
+        key = around.get(KEY)
+    if not key and _is_same(where, of_profile):
+        key = _key_of(settings, path)
+    return Target(where, key, name)
+
+
+def _is_same(url: str, other: str) -> bool:
+    return url.rstrip("/") == other.rstrip("/")
 
 
 def _profile(path: Path, wanted: str | None) -> tuple[str | None, dict[str, str]]:

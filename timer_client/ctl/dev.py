@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -40,12 +41,25 @@ def dev(
     if context.invoked_subcommand is not None:
         return
     check_services()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # Who started it with nohup wants it to outlive the terminal.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
+    try:
+        folder = _run(data_dir, port, receiver_port, shows_headers=headers)
+    except KeyboardInterrupt:
+        return
+    raise Fault(f"a part of the system has ended; its log is in {folder}")
+
+
+def _run(data_dir: Path | None, port: int, receiver_port: int, *, shows_headers: bool) -> Path:
+    """Until a part of the system has ended; gives where its log is."""
     with ExitStack() as stack:
         folder = data_dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="timerctl-dev-")))
         folder.mkdir(parents=True, exist_ok=True)
         clock = MovableClock(find_library(_cache()), folder / "clock")
         try:
-            server = DevServer(folder, port, receiver_port, clock, _say, shows_headers=headers)
+            server = DevServer(folder, port, receiver_port, clock, _say, shows_headers=shows_headers)
         except OSError as error:
             raise Fault(f"--receiver-port {receiver_port}: {error.strerror}") from None
         stack.enter_context(server.running())
@@ -56,13 +70,14 @@ def dev(
         _say(f"what is called at {server.receiver_url}/… is printed here; in a second terminal:")
         _say(f"  timerctl --url {server.url} timer create --set delay=1h --set url={server.receiver_url}/hook")
         _say("  timerctl dev advance 1h")
-        try:
-            while server.is_alive():
-                time.sleep(_LOOK_SECONDS)
-        except KeyboardInterrupt:
-            _say("stopping")
-            return
-    raise Fault(f"a part of the system has ended; its log is in {folder}")
+        while server.is_alive():
+            time.sleep(_LOOK_SECONDS)
+        return folder
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    """As Ctrl-C does."""
+    raise KeyboardInterrupt
 
 
 @app.command()
@@ -81,15 +96,19 @@ def advance(duration: Annotated[str, typer.Argument(help="How far: 90, 2h, 1d12h
         sys.stdout.write(
             f"{timer['id']} was not delivered in {timer['attempts']} attempts; it is tried again later\n"
         )
+    for timer in told["uncalled"]:
+        sys.stdout.write(f"{timer['id']} was not called yet; its receiver may be in trouble\n")
     for timer in told["held"]:
         sys.stdout.write(f"{timer['id']} waits: its collection or its route is paused, or its route disabled\n")
-    if told["retrying"]:
+    if told["retrying"] or told["uncalled"]:
         raise typer.Exit(Exit.failed)
 
 
 def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+    # The terminal may be closed; what runs goes on to its end in order.
+    with suppress(OSError):
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
 
 
 def _home(variable: str, usual: str) -> Path:

@@ -9,8 +9,8 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,16 +18,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from timer_client.answers import Timer
 from timer_client.client import Client
 from timer_client.ctl.faketime import MovableClock
 from timer_client.ctl.faults import Fault
+from timer_client.ctl.settling import settle
 
 CONTROL_PATH = "/timerctl-dev/advance"
-CALLED_SECONDS = 60.0
-"""How long an advance waits until everything that fell due was called."""
 _START_SECONDS = 180.0
-_LOOK_SECONDS = 0.1
 _BODY_SHOWN = 300
 _STATUS = re.compile(r"/status/([2-5]\d\d)(?:/|\Z)")
 Say = Callable[[str], None]
@@ -35,8 +32,15 @@ Say = Callable[[str], None]
 
 def check_services() -> None:
     """Fault unless the services are installed beside this."""
-    if find_spec("timer_local") is None:
+    _leash()
+
+
+def _leash() -> Path:
+    """The program of the data layer by which a child ends with its parent, however that ends."""
+    data_layer, local = find_spec("timer_db"), find_spec("timer_local")
+    if data_layer is None or data_layer.origin is None or local is None:
         raise Fault("the services are not installed here: timerctl dev runs where `make install` was run")
+    return Path(data_layer.origin).with_name("embedded") / "leash.py"
 
 
 class DevServer:
@@ -61,6 +65,8 @@ class DevServer:
         self._services: subprocess.Popen[str] | None = None
         self._database_url = ""
         self._moving = threading.Lock()
+        # The kernel ties a child to the thread that started it, so that is one which lives as long as we do.
+        self._starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="starter")
         self._receiver = ThreadingHTTPServer(("127.0.0.1", receiver_port), self._handler())
         self.url = f"http://127.0.0.1:{port}"
         self.receiver_url = f"http://127.0.0.1:{self._receiver.server_port}"
@@ -77,6 +83,7 @@ class DevServer:
             self._start_services()
             yield
         finally:
+            self._say("stopping")
             for process in (self._services, self._database):
                 _stop(process)
             self._receiver.shutdown()
@@ -92,7 +99,8 @@ class DevServer:
             _stop(self._services)
             self._clock.move(seconds)
             self._start_services()
-            waiting = self._wait_until_called()
+            with Client(self.url) as client:
+                waiting = settle(client, self.now)
         shown = {
             why: [{"id": timer.id, "attempts": timer.attempts} for timer in timers]
             for why, timers in waiting.items()
@@ -108,11 +116,12 @@ class DevServer:
 
     def _start(self, module: list[str], environment: dict[str, str]) -> subprocess.Popen[str]:
         with self._log_of(module[0]).open("a") as log:
+            command = [sys.executable, "-I", "-S", str(_leash()), str(os.getpid()), sys.executable, "-m", *module]
             # In a session of its own, Ctrl-C reaches us alone, and we stop them in order.
-            return subprocess.Popen(
-                [sys.executable, "-m", *module], env=environment, stdout=subprocess.PIPE, stderr=log, text=True,
+            return self._starter.submit(
+                subprocess.Popen, command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True,
                 start_new_session=True,
-            )  # fmt: skip
+            ).result()  # fmt: skip
 
     def _start_services(self) -> None:
         environment = {
@@ -141,23 +150,6 @@ class DevServer:
         process.wait()
         said = self._log_of(module).read_text().strip().splitlines()
         raise Fault(f"{module} did not start: {said[-1] if said else f'exit code {process.returncode}'}")
-
-    def _wait_until_called(self) -> dict[str, list[Timer]]:
-        """When everything else was called: those that wait for another attempt, and those that are held, since
-        their collection or route is paused."""
-        ends_at = time.monotonic() + CALLED_SECONDS
-        with Client(self.url) as client:
-            while True:
-                paused = {each.name for each in client.collections.list() if each.paused}
-                stopped = {each.name for each in client.routes.list() if each.paused or each.disabled_at}
-                due = list(client.timers.list(status="scheduled", due_before=self.now()))
-                held = [timer for timer in due if timer.collection in paused or timer.route in stopped]
-                free = [timer for timer in due if timer not in held]
-                waits_on = [t for t in free if not t.attempts or (t.next_attempt_at or self.now()) <= self.now()]
-                firing = next(iter(client.timers.list(status="firing")), None)
-                if (not waits_on and firing is None) or time.monotonic() > ends_at:
-                    return {"retrying": free, "held": held}
-                time.sleep(_LOOK_SECONDS)
 
     @staticmethod
     def _answer_of(path: str) -> int:

@@ -72,12 +72,12 @@ def check(fields: dict[str, Any], where: str) -> None:
             raise Fault(f"{where}: {name}: it is no JSON: {error}") from None
 
 
-def read_one(source: str) -> dict[str, Any]:
+def read_one(source: str) -> Document:
     """The one document of a file."""
     first, *others = read(source)
     if others:
         raise Fault(f"{others[0].where}: a second document; one is needed")
-    return first.fields
+    return first
 
 
 def _documents(text: str, name: str) -> Iterator[Document]:

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import IntEnum
 
-from timer_client.errors import ApiError, Conflict, Forbidden, Invalid, NotFound, NotReached, Unauthorized
+from timer_client.errors import (
+    ApiError,
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    NotReached,
+    Unauthorized,
+    Unavailable,
+)
 
 
 class Exit(IntEnum):
@@ -46,6 +56,17 @@ def exit_of(error: Exception) -> Exit:
             return Exit.invalid
         case _:
             return Exit.failed
+
+
+def exit_of_all(errors: Iterable[Exception]) -> Exit:
+    """That of all of them, if they have one."""
+    codes = {exit_of(error) for error in errors}
+    return codes.pop() if len(codes) == 1 else Exit.failed
+
+
+def may_be_done(error: Exception) -> bool:
+    """Whether the call may have done its work, though nobody said so."""
+    return isinstance(error, (NotReached, Unavailable))
 
 
 def in_words(error: Exception) -> str:

@@ -55,9 +55,10 @@ def _version(is_asked: bool) -> None:
 def choose(
     context: typer.Context,
     url: Annotated[str | None, typer.Option(help="The service; else TIMER_URL, or the profile's.")] = None,
-    key: Annotated[str | None, typer.Option(help="The API key; else TIMER_API_KEY, or the profile's.")] = None,
+    key: Annotated[str | None, typer.Option(help="The API key; else that of the same place as the URL.")] = None,
     profile: Annotated[
-        str | None, typer.Option(help="One of the configuration file; else TIMERCTL_PROFILE, or the file's own.")
+        str | None,
+        typer.Option(help="One of the configuration file, instead of the environment's; else TIMERCTL_PROFILE."),
     ] = None,
     _: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")

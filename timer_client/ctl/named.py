@@ -9,12 +9,25 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from timer_client.answers import Collection, Route, Schedule
+from timer_client.answers import Backfill, Collection, Route, Schedule
 from timer_client.asked import CollectionSettings, RouteSettings, ScheduleSettings
+from timer_client.calls import new_key
 from timer_client.client import Client
-from timer_client.ctl.common import Fields, File, Output, client_of, fields_of
-from timer_client.ctl.faults import Fault
+from timer_client.ctl.common import (
+    Assignment,
+    Fields,
+    File,
+    IdempotencyKey,
+    Output,
+    assigned,
+    client_of,
+    fields_of,
+    place,
+)
+from timer_client.ctl.faults import Fault, may_be_done
 from timer_client.ctl.output import Columns, Form, show_list, show_one, show_value
+from timer_client.ctl.progress import counting
+from timer_client.errors import TimerClientError
 from timer_client.reading import Shown
 
 Kind = Literal["collections", "routes", "schedules"]
@@ -66,6 +79,11 @@ _SHOWN_ONLY: dict[Kind, set[str]] = {
     "schedules": _members(Schedule) - ScheduleSettings.__annotations__.keys(),
 }
 """What is shown, and cannot be chosen."""
+_RHYTHM = {"cron", "every"}
+
+
+def _chosen(kind: Kind, fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name not in _SHOWN_ONLY[kind]}
 
 
 def _app(kind: Kind, words: str) -> typer.Typer:
@@ -96,10 +114,8 @@ def _app(kind: Kind, words: str) -> typer.Typer:
         output: Output = Form.yaml,
     ) -> None:
         """Make it, or replace its settings: what is left out is as by default."""
-        fields = fields_of(file, assignments)
         # What `get -o yaml` shows can be given back.
-        for shown_only in _SHOWN_ONLY[kind]:
-            fields.pop(shown_only, None)
+        fields = _chosen(kind, fields_of(file, assignments))
         with client_of(context) as client:
             show_one(resource(client).put(name, **fields), output)
 
@@ -153,22 +169,38 @@ def delete_secret(context: typer.Context, name: Name) -> None:
 @schedules.command("next")
 def next_runs(
     context: typer.Context,
-    name: Annotated[str | None, typer.Argument(help="Its name; none to preview --file or --set.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="Its name; --file and --set preview a change of it, or one without a name."),
+    ] = None,
     count: Annotated[int, typer.Option(min=1, max=100)] = 10,
     file: File = None,
     assignments: Fields = None,
     output: Output = Form.table,
 ) -> None:
-    """Tell when a schedule runs next, or would run."""
+    """Tell when a schedule runs next, or would run, without jitter then."""
+    changes, told = _chosen("schedules", fields_of(file, None)), assigned(assignments)
     with client_of(context) as client:
-        if name is not None:
+        if name is not None and not file and not told:
             runs = client.schedules.next_runs(name, count=count)
         else:
-            runs = client.schedules.preview(count=count, **fields_of(file, assignments))
+            stored = {} if name is None else _chosen("schedules", {**client.schedules.get(name).raw})
+            fields = _changed(stored, changes, told)
+            runs = client.schedules.preview(count=count, **fields)
     if output is Form.table:
         sys.stdout.writelines(f"{run.isoformat()}\n" for run in runs)
     else:
         show_value([run.isoformat() for run in runs], output)
+
+
+def _changed(stored: dict[str, Any], changes: dict[str, Any], told: list[Assignment]) -> dict[str, Any]:
+    """The settings of a schedule, changed; `cron` and `every` stand for each other."""
+    named = changes.keys() | {each.path[0] for each in told}
+    if named & _RHYTHM:
+        stored = {name: value for name, value in stored.items() if name not in _RHYTHM}
+    fields = {name: value for name, value in (stored | changes).items() if value is not None}
+    place(fields, told)
+    return fields
 
 
 @schedules.command()
@@ -177,10 +209,23 @@ def backfill(
     name: Name,
     start: Annotated[str, typer.Option("--from", help="RFC 3339; without an offset, local time of the schedule.")],
     end: Annotated[str, typer.Option("--to", help="The same: runs before then.")],
+    idempotency_key: IdempotencyKey = None,
 ) -> None:
     """Make the runs that it would have had between two moments."""
-    with client_of(context) as client:
-        made = client.schedules.backfill(name, start=_moment(start, "--from"), end=_moment(end, "--to"))
+    start, end = _moment(start, "--from"), _moment(end, "--to")
+    key = idempotency_key or new_key()
+    try:
+        with client_of(context) as client, counting("runs made") as tell:
+            made = client.schedules.backfill(name, start=start, end=end, idempotency_key=key, on_progress=tell)
+    except TimerClientError as error:
+        so_far = error.so_far
+        if isinstance(so_far, Backfill) and (so_far.made or may_be_done(error)):
+            next_from = so_far.next_from.isoformat() if so_far.next_from else start
+            sys.stderr.write(
+                f"timerctl: {so_far.made} runs were made, those before {next_from}; the same again with"
+                f" --idempotency-key {key} makes the rest, and nothing twice\n"
+            )
+        raise
     sys.stdout.write(f"made {made} runs\n")
 
 

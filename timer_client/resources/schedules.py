@@ -9,6 +9,7 @@ from typing import Any, Unpack
 from timer_client.answers import Backfill, Runs, Schedule
 from timer_client.asked import SchedulePreview, ScheduleSettings, document
 from timer_client.calls import KEY, C, Request, call, json_bytes, new_key, path, query
+from timer_client.errors import TimerClientError
 from timer_client.reading import read, reader
 from timer_client.resources.named import Named
 
@@ -56,18 +57,23 @@ class Schedules(Named[C, Schedule]):
 
         It takes as many calls as there are thousands; `on_progress` gets the sum so far after each. Each is sent
         again when its answer is lost, and no run is made twice. A key of your own does that for a day across
-        crashes of your program as well.
+        crashes of your program as well: call it again as it was. When it fails midway, the error's `so_far` says
+        how many were made, and which run is next.
         """
         made, key = 0, idempotency_key or new_key()
         begin: datetime | str | None = start
         while begin is not None:
-            answer = yield from Request(
-                method="POST",
-                path=path(self.member, name, "backfill"),
-                read=reader(Backfill),
-                body=json_bytes({"from": begin, "to": end}),
-                headers={KEY: f"{key}/{made}"},
-            )
+            try:
+                answer = yield from Request(
+                    method="POST",
+                    path=path(self.member, name, "backfill"),
+                    read=reader(Backfill),
+                    body=json_bytes({"from": begin, "to": end}),
+                    headers={KEY: f"{key}/{made}"},
+                )
+            except TimerClientError as error:
+                error.so_far = Backfill(made=made, next_from=begin if isinstance(begin, datetime) else None)
+                raise
             made += answer.made
             begin = answer.next_from
             if on_progress:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from types import MappingProxyType
 from typing import Any, Unpack
@@ -25,11 +26,14 @@ from timer_client.calls import (
     path,
     walk,
 )
-from timer_client.errors import ApiError, Conflict, api_error
+from timer_client.changed import is_as_asked
+from timer_client.errors import ApiError, Conflict, TimerClientError, api_error
 from timer_client.reading import read, reader
 
 BULK_MAX = 10_000
 """Timers in one call, as the API has it."""
+REFUSED_NAMED_MAX = 100
+"""Of those that a bulk call refuses, the API names so many."""
 BATCH_BYTES = 8 * 1024 * 1024
 """Of one batch; the API takes 16 MiB unless it is told otherwise."""
 
@@ -76,13 +80,25 @@ class Timers(Resource[C]):
             yield Request(method="POST", path="/timers/batch", read=_results, body=body, headers=headers)
 
     @call
-    def put(self, name: str, *, collection: str = DEFAULT, **timer: Unpack[NamedTimer]) -> Request[Timer]:
+    def put(
+        self,
+        name: str,
+        *,
+        collection: str = DEFAULT,
+        idempotency_key: str | None = None,
+        **timer: Unpack[NamedTimer],
+    ) -> Request[Timer]:
         """Make a timer, or put it in the place of the scheduled one with this name, which keeps its id.
 
-        What is left out is as usual. Conflict while it is being called.
+        What is left out is as usual. Conflict while it is being called. It is sent again under a key, as `create`.
         """
-        where, body = _named(collection, name), json_bytes(document(timer))
-        return Request(method="PUT", path=where, read=reader(Timer), body=body)
+        return Request(
+            method="PUT",
+            path=_named(collection, name),
+            read=reader(Timer),
+            body=json_bytes(document(timer)),
+            headers={KEY: idempotency_key or new_key()},
+        )
 
     @call
     def get_named(self, name: str, *, collection: str = DEFAULT) -> Request[Timer]:
@@ -137,14 +153,20 @@ class Timers(Resource[C]):
         )
 
     @call
-    def update(self, timer_id: str, **changes: Unpack[TimerChanges]) -> Request[Timer]:
+    def update(self, timer_id: str, **changes: Unpack[TimerChanges]) -> Generator[Request[Any], Any, Timer]:
         """Change a timer that is still scheduled; Conflict otherwise."""
-        return Request(
-            method="PATCH",
-            path=path("timers", timer_id),
-            read=reader(Timer),
-            body=json_bytes(document(changes)),
-        )
+        began, body = datetime.now(UTC), json_bytes(document(changes))
+        try:
+            return (
+                yield from Request(method="PATCH", path=path("timers", timer_id), read=reader(Timer), body=body)
+            )
+        except Conflict as conflict:
+            # An earlier try may have done it, its answer was lost, and the timer was called since.
+            if conflict.tries > 1:
+                timer = yield from _get(timer_id)
+                if is_as_asked(timer, json.loads(body), began):
+                    return timer
+            raise
 
     @call
     def cancel(self, timer_id: str) -> Generator[Request[Any], Any, Timer]:
@@ -182,7 +204,8 @@ class Timers(Resource[C]):
     ) -> Generator[Request[Any], Any, Bulk]:
         """Cancel all of these that are scheduled.
 
-        It takes as many calls as there are tens of thousands; `on_progress` gets the sum so far after each.
+        It takes as many calls as there are tens of thousands; `on_progress` gets the sum so far after each, and so
+        does an error that ends it, as `so_far`.
         """
         return (yield from _bulk("cancel", which, on_progress))
 
@@ -190,7 +213,11 @@ class Timers(Resource[C]):
     def reschedule_many(
         self, *, on_progress: OnProgress | None = None, shift: Shift | None = None, **asked: Unpack[Rescheduled]
     ) -> Generator[Request[Any], Any, Bulk]:
-        """All of these that are scheduled become due then, or with `shift` by so much later or earlier."""
+        """All of these that are scheduled become due then, or with `shift` by so much later or earlier.
+
+        An error says in `so_far` at which `cursor` to go on. With `shift`, that moves again what a call without an
+        answer has moved: look first. With a `limit` that is little.
+        """
         which, when = _parted(asked)
         if shift is not None:
             when["shift"] = shift.total_seconds() if isinstance(shift, timedelta) else shift
@@ -222,26 +249,64 @@ def _bulk(
     change: Mapping[str, Any] = MappingProxyType({}),
     repeat: Repeat = Repeat.always,
 ) -> Generator[Request[Any], Any, Bulk]:
-    """One call after the other until all of them were looked at; gives the sum."""
+    """One call after the other until all of them were looked at, or as many as were wanted; gives the sum."""
 
-    def request(part: Mapping[str, Any]) -> Request[Bulk]:
+    def request(part: Mapping[str, Any]) -> Request[tuple[Bulk, bool]]:
+        """Gives what was done, and whether it was sent more than once."""
         return Request(
             method="POST",
             path=path("timers", verb),
-            read=reader(Bulk),
+            read=lambda answer: (read(Bulk, answer), False),
+            read_again=lambda answer: (read(Bulk, answer), True),
             body=json_bytes({**part, **change}),
             repeat=repeat,
         )
 
-    total = Bulk()
+    total, limit = Bulk(next_cursor=which.get("cursor")), which.get("limit")
     parts = _parts(which)
     part = next(parts, None)
     while part is not None:
-        total = total.plus((yield from request(part)))
+        if limit is not None:
+            part = {**part, "limit": min(limit - total.matched, BULK_MAX)}
+        try:
+            done, is_repeat = yield from request(part)
+            if is_repeat and verb == "cancel" and "ids" in part:
+                done = yield from _cancelled(done, part["ids"], request)
+        except TimerClientError as error:
+            error.so_far = total
+            raise
+        total = total.plus(done)
         if on_progress:
             on_progress(total)
+        if limit is not None and total.matched >= limit:
+            break
         part = {**part, "cursor": total.next_cursor} if total.next_cursor else next(parts, None)
     return total
+
+
+def _cancelled(
+    done: Bulk, ids: tuple[str, ...], request: Callable[[Mapping[str, Any]], Request[tuple[Bulk, bool]]]
+) -> Generator[Request[Any], Any, Bulk]:
+    """What a cancel that was sent again has done: an earlier try cancelled what this one finds cancelled."""
+    if done.refused_count == len(done.refused):
+        return _counted(done)
+    # The API names a hundred of the refused. Asked for by the hundred, each is named.
+    total, rest = Bulk(), iter(ids)
+    while some := tuple(islice(rest, REFUSED_NAMED_MAX)):
+        again, _ = yield from request({"ids": some})
+        total = total.plus(_counted(again))
+    return total
+
+
+def _counted(done: Bulk) -> Bulk:
+    refused = tuple(each for each in done.refused if each.status != "cancelled")
+    cancelled = len(done.refused) - len(refused)
+    return Bulk(
+        matched=done.matched,
+        changed=done.changed + cancelled,
+        refused=refused,
+        refused_count=done.refused_count - cancelled,
+    )
 
 
 def _parts(which: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

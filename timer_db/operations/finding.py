@@ -48,6 +48,7 @@ _IN_TURN = (
 )
 _IN_ENDINGS = frozenset({TimerState.failed, TimerState.unknown, TimerState.cancelled})
 _LOOSELY_FOUND = frozenset({TimerState.firing, TimerState.delivered})
+_ALIVE = frozenset({TimerState.scheduled, TimerState.firing})
 _ANY = Filter()
 
 
@@ -102,7 +103,8 @@ class _Walk:
     def __init__(self, shards: Shards, wanted: Filter, place: Place, *, by_id: bool) -> None:
         self._shards = tuple(shards)
         self._wanted = wanted
-        self._by_id = by_id
+        # What has ended is moved by nobody, and not among what waits.
+        self._by_id = by_id and (wanted.states is None or not _ALIVE.isdisjoint(wanted.states))
         self._states = _states_of(wanted)
         self._check(place)
         self.place: Place | None = place

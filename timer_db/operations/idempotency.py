@@ -13,7 +13,9 @@ from timer_db import transactions
 from timer_db.domain import ids
 from timer_db.domain.errors import ContentUnreadable, KeyReused
 from timer_db.domain.idempotency import KEPT_SECONDS, AnswerGiven, KeyAsked, KeyHeld
+from timer_db.domain.timer import NewTimer, Timer
 from timer_db.encryption import Content, Keyring
+from timer_db.operations.rows import row_of
 from timer_db.shards import Shard, Shards
 from timer_db.statements import idempotency as statements
 from timer_db.statements import timers
@@ -21,6 +23,8 @@ from timer_db.statements.literals import LIST_MAX
 from timer_db.transactions import Connection
 
 _KEPT_US = KEPT_SECONDS * 1_000_000
+_ASKED = (slice(1, 4), slice(6, 17), slice(18, 22))
+"""The values of `row_of` that a request decides: not the id, the moments, the trace, nor the key that seals."""
 _MOMENT_BYTES = 8
 Keyed = TypeVar("Keyed", KeyAsked, AnswerGiven)
 
@@ -179,6 +183,16 @@ async def find_stored(shards: Shards, timer_ids: Sequence[UUID]) -> set[UUID]:
 
             found.update(UUID(bytes=bytes(row[0])) for row in await transactions.run(shard.engine, work))
     return found
+
+
+def is_as_asked(stored: Timer, asked: NewTimer) -> bool:
+    """Whether a stored timer is what a request made of it: all but its id, its trace and when it was made. The due
+    time tells requests apart, since a delay counts from the moment at which the key came first; what had ended
+    before that was of another."""
+    if stored.unreadable or (stored.ended_at_us is not None and stored.ended_at_us < asked.created_at_us):
+        return False
+    was, is_asked = row_of(stored), row_of(asked)
+    return all(was[part] == is_asked[part] for part in _ASKED)
 
 
 async def forget_keys(engine: AsyncEngine) -> bool:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from timer_db.domain.claim import Finished
 from timer_db.domain.claimed_timer import ClaimedTimer
 from timer_db.domain.queue_entry import QueueEntry
 from timer_db.domain.states import TimerState
 from timer_db.domain.timer import NewTimer
-
-Key = TypeVar("Key")
 
 
 class DuplicateKey(Exception):
@@ -99,7 +96,3 @@ def check_free(tables: Tables, entries: Sequence[QueueEntry]) -> None:
     taken = [entry for entry in entries if entry.due_key in tables.queue.get(entry.rank, ())]
     if taken or len(set(entries)) < len(entries):
         raise DuplicateKey(f"in due_queue: {taken or entries}")
-
-
-Work = Callable[[Tables, int], Key]
-"""One transaction: the tables, and the server's time."""
