@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from pymysql.constants import CR, ER
-from pymysql.err import InterfaceError, MySQLError, OperationalError
+from pymysql.err import InterfaceError, InternalError, MySQLError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import PoolProxiedConnection
@@ -233,14 +233,20 @@ def named(error: Exception) -> Exception:
     """`DatabaseUnavailable` for errors that say so, else the error itself."""
     if isinstance(error, PoolTimeout):
         return DatabaseUnavailable("all connections to the database are in use")
-    said_by_server = isinstance(error, MySQLError)
-    if not said_by_server or isinstance(error, InterfaceError) or code_of(error) in _AWAY:
+    said_by_server = isinstance(error, MySQLError) and not _is_drivers(error)
+    if not said_by_server or code_of(error) in _AWAY:
         return DatabaseUnavailable(f"no connection to the database: {error or type(error).__name__}")
     return error
 
 
 def _is_lost(error: BaseException) -> bool:
-    return isinstance(error, (InterfaceError, OSError)) or code_of(error) in _LOST
+    return isinstance(error, OSError) or _is_drivers(error) or code_of(error) in _LOST
+
+
+def _is_drivers(error: BaseException) -> bool:
+    """Whether the driver says it, of a connection that is closed, or on which packets came that nobody asked for,
+    such as the server's farewell."""
+    return isinstance(error, InterfaceError) or (isinstance(error, InternalError) and code_of(error) is None)
 
 
 def is_deadlock(error: BaseException) -> bool:

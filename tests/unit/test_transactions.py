@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 from pymysql.constants import CR, ER
-from pymysql.err import DataError, IntegrityError, InterfaceError, MySQLError, OperationalError, ProgrammingError
+from pymysql.err import (
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    InternalError,
+    MySQLError,
+    OperationalError,
+    ProgrammingError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from timer_db.domain.errors import DatabaseUnavailable
@@ -50,6 +58,7 @@ def test_codes_of_an_absent_server(code: int) -> None:
         TimeoutError(),
         PoolTimeout("QueuePool limit"),
         InterfaceError(0, ""),
+        InternalError("Packet sequence number wrong - got 2 expected 1"),
     ],
     ids=lambda error: type(error).__name__,
 )
@@ -67,6 +76,7 @@ def test_kinds_of_an_absent_server(error: Exception) -> None:
         _error(ER.LOCK_DEADLOCK),
         _error(ER.DATA_TOO_LONG, DataError),
         _error(ER.ACCESS_DENIED_ERROR),
+        _error(ER.DUP_KEY, InternalError),
     ],
     ids=lambda error: type(error).__name__,
 )
