@@ -125,8 +125,8 @@ async def lose(fragile: tuple[Proxy, httpx.AsyncClient], when: When, at: bytes, 
 
     refusing = asyncio.create_task(refuse_others())
     lost = await through.put(path, **request)
-    await refusing
     assert lost.status_code == 503
+    await refusing
 
 
 @pytest.mark.parametrize("before", [0, 1], ids=["made", "replaced"])
