@@ -115,6 +115,9 @@ async def play(fault: Fault, stage: Stage, scale: Scale, seed: str) -> Result:
         stage.recorder.arrivals()
         raise
     await stage.heal()
+    # What a client gave up waiting for may have been stored since; it is called as well.
+    if not await stage.settled(SETTLE_SECONDS):
+        problems.append("what was stored late did not end in time")
     states = await stage.states(began_at_us - _ID_MARGIN_US)
     sample = draw.sample(sorted(states), min(SAMPLE, len(states)))
     shown = await stage.state_of(sample)
