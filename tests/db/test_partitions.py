@@ -12,27 +12,10 @@ import pytest
 
 from tests.db import scratch
 from tests.db.days import engine_at, micros
-from tests.db.scratch import scratch_database
-from timer_db.embedded import EmbeddedServer
-from timer_db.engine import Pool, open_engine, parse_url
+from timer_db.engine import parse_url
 from timer_db.operations.partitions import DAYS_AHEAD, keep, name_of
-from timer_db.schema import upgrade
 
 TODAY = date(2027, 1, 15)
-
-
-@pytest.fixture(scope="module")
-def database(server: EmbeddedServer) -> Iterator[str]:
-    """A database of this file's own, since partitions never go away again."""
-    with scratch_database(server.url) as made:
-        asyncio.run(_upgrade(made))
-        yield made
-
-
-async def _upgrade(url: str) -> None:
-    engine = open_engine(parse_url(url), Pool(size=1))
-    await upgrade(engine)
-    await engine.dispose()
 
 
 @pytest.fixture
