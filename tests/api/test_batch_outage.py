@@ -38,12 +38,6 @@ class Line:
         """At the COMMIT of that chunk."""
         self.proxy.cut(when, behind=json.dumps(timers[chunk * CHUNK]["meta"]).encode().hex().encode())
 
-    async def and_refuse_others(self) -> None:
-        """From the cut on, nobody gets through."""
-        await self.proxy.was_cut.wait()
-        self.proxy.is_refusing = True
-        self.proxy.cut_all()
-
     async def post(self, timers: list[dict[str, Any]]) -> httpx.Response:
         return await self.client.post("/timers/batch", content=json.dumps({"timers": timers}), headers=JSON)
 
@@ -81,7 +75,7 @@ async def test_what_is_told_of_each_timer_is_true(
     for number in bad:
         timers[number]["delay"] = -1
     line.cut_at_chunk(when, timers, 2)
-    refusing = asyncio.create_task(line.and_refuse_others())
+    refusing = asyncio.create_task(line.proxy.go_away_once_cut())
     answer = await line.post(timers)
     await refusing
     assert answer.status_code == 207
@@ -110,7 +104,7 @@ async def test_with_names_it_is_sent_again_as_it_is(
     tag, before = str(uuid.uuid4()), await count_timers()
     timers = [{**timer, "name": timer["meta"]} for timer in timers_of(tag)]
     line.cut_at_chunk(when, timers, 1)
-    refusing = asyncio.create_task(line.and_refuse_others())
+    refusing = asyncio.create_task(line.proxy.go_away_once_cut())
     first = await line.post(timers)
     await refusing
     assert first.status_code == 207
@@ -124,7 +118,7 @@ async def test_with_names_it_is_sent_again_as_it_is(
 async def test_when_nothing_is_known_to_be_stored_it_is_503(line: Line, count_timers: CountTimers) -> None:
     timers, before = timers_of(str(uuid.uuid4())), await count_timers()
     line.cut_at_chunk(When.before, timers, 0)
-    refusing = asyncio.create_task(line.and_refuse_others())
+    refusing = asyncio.create_task(line.proxy.go_away_once_cut())
     answer = await line.post(timers)
     await refusing
     assert answer.status_code == 503

@@ -317,12 +317,7 @@ async def test_after_an_outage_at_any_statement_a_repeat_makes_it_once(
     key, before = new_key(), await count_timers()
     proxy.cut(when, at)
 
-    async def refuse_others() -> None:
-        await proxy.was_cut.wait()
-        proxy.is_refusing = True
-        proxy.cut_all()
-
-    refusing = asyncio.create_task(refuse_others())
+    refusing = asyncio.create_task(proxy.go_away_once_cut())
     lost = await send(through, "/timers", CREATE, key)
     await refusing
     assert lost.status_code == 503
@@ -342,12 +337,7 @@ async def test_a_batch_that_was_cut_in_the_middle_is_completed_by_a_repeat(
     document = {"timers": [{**CREATE, "meta": f"{key}-{number}"} for number in range(1200)]}
     proxy.cut(when, behind=json.dumps(document["timers"][500]["meta"]).encode().hex().encode())
 
-    async def refuse_others() -> None:
-        await proxy.was_cut.wait()
-        proxy.is_refusing = True
-        proxy.cut_all()
-
-    refusing = asyncio.create_task(refuse_others())
+    refusing = asyncio.create_task(proxy.go_away_once_cut())
     first = await send(through, "/timers/batch", document, key)
     await refusing
     assert first.status_code == 207

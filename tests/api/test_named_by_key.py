@@ -118,12 +118,7 @@ async def lose(fragile: tuple[Proxy, httpx.AsyncClient], when: When, at: bytes, 
     proxy, through = fragile
     proxy.cut(when, at)
 
-    async def refuse_others() -> None:
-        await proxy.was_cut.wait()
-        proxy.is_refusing = True
-        proxy.cut_all()
-
-    refusing = asyncio.create_task(refuse_others())
+    refusing = asyncio.create_task(proxy.go_away_once_cut())
     lost = await through.put(path, **request)
     assert lost.status_code == 503
     await refusing

@@ -90,6 +90,12 @@ class Proxy:
         self._cut = None
         self._release.set()
 
+    async def go_away_once_cut(self) -> None:
+        """Once the cut that was asked for has happened, no other connection works either."""
+        await self.was_cut.wait()
+        self.is_refusing = True
+        self.cut_all()
+
     def cut_all(self) -> None:
         """Every connection there is."""
         for link in list(self._links):
