@@ -208,6 +208,24 @@ MEANINGS: dict[str, dict[str, Meaning]] = {
         "api_peak_mb": Meaning("API MB, at most", _ONE, "resident, under creates from all connections"),
         "api_idle_mb": Meaning("API MB, idle", _ONE),
     },
+    "telemetry": {
+        "share_of_burst": Meaning(
+            "CPU per timer, more than without", "{:.1%}", "with metrics ÷ without, less 1: median of the pairs"
+        ),
+        "share_least": Meaning("… the least of the pairs", "{:.1%}"),
+        "share_most": Meaning("… the most", "{:.1%}"),
+        "share_of_rate": Meaning("delivered/s ÷ without", _SHARE, "medians"),
+        "told_all_us": Meaning("µs CPU, all three", _ONE, "metrics counted, and scraped every second"),
+        "untold_all_us": Meaning("… without", _ONE, "nothing counted, no look at the backlog"),
+        "told_controllers_us": Meaning("µs CPU, controllers", _ONE),
+        "untold_controllers_us": Meaning("… without", _ONE),
+        "told_database_us": Meaning("µs CPU, database", _ONE),
+        "untold_database_us": Meaning("… without", _ONE),
+        "told_per_second": Meaning("delivered/s", _RATE),
+        "untold_per_second": Meaning("delivered/s, without", _RATE),
+        "scrapes": Meaning("answers of `/metrics`", _WHOLE),
+        "others_cores": _NOISE,
+    },
 }  # fmt: skip
 
 
@@ -258,6 +276,7 @@ GOALS = (
     Goal("pending", "claim_times_empty", "≤", 1.3),
     Goal("after", "share_of_fresh", "≥", 0.9),
     Goal("mixed", "row_lock_waits", "=", 0),
+    Goal("telemetry", "share_of_burst", "≤", 0.03),
     Goal("mixed", "p99_times_idle", "≤", 3),
     Goal("list", "worst_p99_ms", "≤", 50, (("timers", 1_000_000),)),
     Goal("list", "overview_max_ms", "≤", 300, (("timers", 1_000_000),)),

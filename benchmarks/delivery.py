@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from benchmarks import machine
 from benchmarks.figures import BenchmarkError, Value, per_timer_us
-from benchmarks.ground import PURGE_SECONDS, Ground
+from benchmarks.ground import CONTROLLER, PURGE_SECONDS, Ground
 from benchmarks.loading import Load, template
 from benchmarks.meter import Meter, Spent
 from benchmarks.programs import Program, sleep_until
@@ -48,12 +48,16 @@ def deliver_burst(
     controllers: int,
     meanwhile: Meanwhile = nullcontext,
     known_seconds: Callable[[], float] = lambda: 0.0,
+    *,
+    module: str = CONTROLLER,
+    ports: Sequence[int] = (),
 ) -> Burst:
     """Load `timers` for one instant, deliver them. `meanwhile` lasts from just before it to the end;
-    `known_seconds` tells afterwards how much CPU it took."""
+    `known_seconds` tells afterwards how much CPU it took. The controllers are processes of `module`, and show
+    their metrics on these ports."""
     tag = ground.tag(name)
     load = ground.load_ahead([template(ground.sink.url(tag))], timers)[0]
-    with ground.controllers(controllers) as programs:
+    with ground.controllers(controllers, module=module, ports=ports) as programs:
         sleep_until(load.first_due_us - BEFORE_US)
         ground.sink.forget()
         meter = Meter(ground.observer, _parts(ground, programs))

@@ -25,6 +25,7 @@ from timer_db.embedded import EmbeddedServer, EngineKind, install_engine
 from timer_db.engine import open_shards
 from timer_db.schema import upgrade
 
+CONTROLLER = "timer_controller"
 RECEIVERS = 10
 READY_SECONDS = 60.0
 PURGE_SECONDS = 1.0
@@ -98,13 +99,17 @@ class Ground:
     # Processes
 
     @contextmanager
-    def controllers(self, count: int, **settings: object) -> Iterator[list[Program]]:
-        """So many controllers, all of them joined; settings without their TIMER_."""
+    def controllers(
+        self, count: int, *, module: str = CONTROLLER, ports: Sequence[int] = (), **settings: object
+    ) -> Iterator[list[Program]]:
+        """So many controllers, all of them joined; settings without their TIMER_. They listen on these ports."""
         with ExitStack() as stack:
-            programs = [
-                stack.enter_context(self._service(f"controller {n}", "timer_controller", settings))
-                for n in range(1, count + 1)
-            ]
+            programs = []
+            for n in range(1, count + 1):
+                port = {"controller_port": ports[n - 1]} if ports else {}
+                programs.append(
+                    stack.enter_context(self._service(f"controller {n}", module, {**settings, **port}))
+                )
             wait_until("controllers", lambda: self.observer.controllers() == count, READY_SECONDS, programs)
             yield programs
 

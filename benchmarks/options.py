@@ -21,6 +21,7 @@ WORKLOADS = (
     "mixed",
     "slow",
     "memory",
+    "telemetry",
     "list",
     "bulk",
 )
@@ -56,6 +57,8 @@ class Options:
     slow_seconds: int = 20
     memory_in_flight: int = 2_000
     memory_creates: int = 20_000
+    telemetry_timers: int = 50_000
+    telemetry_pairs: int = 3
     list_timers: int = 1_000_000
     list_calls: int = 100
     bulk_timers: int = 100_000
@@ -84,6 +87,8 @@ QUICK: dict[str, Any] = {
     "slow_seconds": 3,
     "memory_in_flight": 200,
     "memory_creates": 2_000,
+    "telemetry_timers": 3_000,
+    "telemetry_pairs": 1,
     "list_timers": 20_000,
     "list_calls": 10,
     "bulk_timers": 20_000,
@@ -106,6 +111,8 @@ FULL: dict[str, Any] = {
     "slow_seconds": 60,
     "memory_in_flight": 10_000,
     "memory_creates": 100_000,
+    "telemetry_timers": 200_000,
+    "telemetry_pairs": 7,
     "list_timers": 10_000_000,
     "list_calls": 300,
     "bulk_timers": 1_000_000,
@@ -121,6 +128,7 @@ _HELP = {
     "after_delivered": "timers that were delivered before, and are still there",
     "mixed_rate": "creates per second while a burst is delivered",
     "memory_in_flight": "calls that a controller has in flight at once",
+    "telemetry_pairs": "bursts with metrics and as many without, in turn",
     "list_timers": "labelled timers that are listed",
     "list_calls": "first pages of each kind of list",
     "bulk_timers": "timers that are cancelled, moved and replayed in bulk",

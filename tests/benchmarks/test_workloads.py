@@ -19,7 +19,7 @@ from benchmarks.loading import load, template
 from benchmarks.options import Options
 from benchmarks.programs import Program, wait_until
 from benchmarks.sink import Sink, find_nginx
-from benchmarks.workloads import after, backlog, batch, burst, create, floor
+from benchmarks.workloads import after, backlog, batch, burst, create, floor, telemetry
 from benchmarks.workloads.backlog import _order
 from timer_db.domain import ids
 from timer_db.embedded import EmbeddedServer, EngineKind
@@ -59,6 +59,8 @@ def ground(
         floor_timers=TIMERS,
         after_timers=TIMERS,
         after_delivered=2 * TIMERS,
+        telemetry_timers=TIMERS,
+        telemetry_pairs=1,
     )
     (tmp_path / "sink").mkdir()
     observer, sink = Observer(database_url), Sink(tmp_path / "sink", 1)
@@ -116,6 +118,15 @@ def test_a_backlog_is_compared_with_its_order(ground: Ground) -> None:
     assert _order([(0, 0), (1, 0), (0, 1), (1, 1)], 2) == {
         "overtaking_share": 0.25, "places_off_p99": 1, "places_off_max": 1, "missed": 6, "doubled": 0,
     }  # fmt: skip
+
+
+def test_metrics_are_scraped_in_one_of_two_bursts(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telemetry, "_SCRAPE_SECONDS", 0.05)
+    [result] = telemetry.run(ground)
+    assert has_meanings(result)
+    assert isinstance(result.figures["scrapes"], int)
+    assert result.figures["scrapes"] > 0
+    assert all(0 < us < 1_000_000 for us in cpu_of(result))
 
 
 def test_floor_posts_and_drains(ground: Ground) -> None:

@@ -54,53 +54,66 @@ def test_a_late_beat_may_be_over_when_it_comes() -> None:
 
 def test_others_are_judged_after_a_whole_lease_of_beats() -> None:
     lease, clock = _lease()
-    lease.renew(100.0)
-    clock.now = 105.0
-    lease.renew(105.0)
-    assert not lease.may_judge()
+    for clock.now in (100.0, 101.0, 102.0, 103.0, 104.0, 105.0):
+        lease.renew(clock.now)
+        assert not lease.may_judge()
     clock.now = 105.001
+    assert lease.may_judge()
+
+
+def _beating() -> tuple[Lease, Clock]:
+    """At 106, after beats since 100."""
+    lease, clock = _lease()
+    for clock.now in (100.0, 101.0, 102.0, 103.0, 104.0, 105.0, 106.0):
+        lease.renew(clock.now)
+    assert lease.may_judge()
+    return lease, clock
+
+
+def _is_judged_only_after(moment: float, lease: Lease, clock: Clock) -> None:
+    """While beats follow each other quickly, the next at once, as after a late one."""
+    while clock.now < moment:
+        lease.renew(clock.now)
+        assert not lease.may_judge()
+        clock.now += 1
+    clock.now = moment
+    assert not lease.may_judge()
+    clock.now = moment + 0.001
     assert lease.may_judge()
 
 
 def test_after_a_beat_that_took_long_nobody_is_judged() -> None:
     """The database stood still, and took the beats of others no sooner."""
-    lease, clock = _lease()
-    lease.renew(100.0)
-    clock.now = 110.0
+    lease, clock = _beating()
+    clock.now = 109.5
     lease.renew(107.0)
     assert not lease.may_judge()
-    for beat_at in (112.0, 114.9):
-        lease.renew(beat_at)
-        clock.now = 115.0
-        assert not lease.may_judge()
-    clock.now = 115.001
-    assert lease.may_judge()
+    _is_judged_only_after(114.5, lease, clock)
+
+
+def test_after_a_beat_that_waited_long_for_its_connection_nobody_is_judged() -> None:
+    """The database stood still, and the beat began when it went on: it was quick itself."""
+    lease, clock = _beating()
+    clock.now = 110.0
+    lease.renew(109.99)
+    assert not lease.may_judge()
+    _is_judged_only_after(115.0, lease, clock)
 
 
 def test_while_a_beat_is_out_for_long_nobody_is_judged() -> None:
     """What is read of others may be as old as one's own last beat."""
-    lease, clock = _lease()
-    lease.renew(100.0)
-    clock.now = 105.5
-    lease.renew(105.0)
+    lease, clock = _beating()
+    clock.now = 108.9
     assert lease.may_judge()
-    clock.now = 108.1
+    clock.now = 109.1
     assert not lease.may_judge()
 
 
 def test_a_failed_beat_starts_the_wait_anew() -> None:
-    lease, clock = _lease()
-    lease.renew(100.0)
-    clock.now = 110.0
-    lease.renew(109.5)
-    assert lease.may_judge()
-
+    lease, clock = _beating()
     lease.note_failed_beat()
-
     assert not lease.may_judge()
-    lease.renew(110.0)
-    clock.now = 115.0
-    lease.renew(115.0)
+    clock.now = 107.0
+    lease.renew(107.0)
     assert not lease.may_judge()
-    clock.now = 115.1
-    assert lease.may_judge()
+    _is_judged_only_after(112.0, lease, clock)
