@@ -205,6 +205,18 @@ def _field_error(
     return FieldError(path, _MESSAGES.get(kind, message))
 
 
+class Away(DatabaseUnavailable):
+    """Some of `servers` databases do not answer, or whichever they are. Its text is for everybody."""
+
+    def __init__(self, numbers: Collection[int], servers: int) -> None:
+        named = " and ".join(map(str, sorted(numbers)))
+        if servers == 1 or not numbers:
+            what = "the database cannot be reached"
+        else:
+            what = f"database {named} does not answer" if len(numbers) == 1 else f"databases {named} do not answer"
+        super().__init__(f"{what}; try again soon")
+
+
 def from_error(error: TimerError) -> Problem:
     """The data layer's errors as answers."""
     match error:
@@ -242,6 +254,8 @@ def from_error(error: TimerError) -> Problem:
         case KeyReused():
             wrong = FieldError("Idempotency-Key", "it came with another request before")
             return Problem(Kind.idempotency_key_reused, str(error), errors=[wrong])
+        case Away():
+            return Problem(Kind.database_unavailable, str(error))
         case DatabaseUnavailable():
             # The error's own text may name servers; it is for the log.
             return Problem(Kind.database_unavailable, "the database cannot be reached; try again soon")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 from fastapi import Path
@@ -14,8 +14,11 @@ from timer_api.api_keys.caller import EVERYBODY, Caller
 from timer_api.errors import FieldError, Kind, Problem, invalid
 from timer_api.openapi import REF
 from timer_api.paging import PAGE_DEFAULT, Limit
+from timer_api.reading import of_all
+from timer_api.service import Service
 from timer_db.domain.names import GROUP_NAME_PATTERN
 from timer_db.domain.states import TimerState
+from timer_db.operations.counts import Counts, count_states
 
 BODY_BYTES = 65_536
 
@@ -70,6 +73,11 @@ class CountsShown(TypedDict):
     failed: Whole
     unknown: Whole
     cancelled: Whole
+
+
+async def counted(service: Service, **of: Iterable[int]) -> Counts:
+    """As `count_states`, of every server. Raises Away."""
+    return await of_all(service, lambda shards, _: count_states(shards, **of))
 
 
 def counts_shown(states: Mapping[TimerState, int]) -> CountsShown:

@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from timer_api import errors
 from timer_api.admission import Admission
 from timer_api.api_keys.gate import Gate
-from timer_api.errors import Kind, Problem
+from timer_api.errors import Problem
 from timer_api.intake import Intake, IntakeLimits, Stored
 from timer_api.metrics.collector import ApiCollector
 from timer_api.metrics.tally import Tally
@@ -98,8 +99,13 @@ class Service:
     def now_us(self) -> int:
         """The database's time, at the latest; 503 while nobody could tell it."""
         if not self.keeper.is_ready:
-            raise Problem(Kind.database_unavailable, "the database cannot be reached; try again soon")
+            raise self.unavailable
         return self.clock.latest_us()
+
+    @property
+    def unavailable(self) -> Problem:
+        """What to answer while it is not ready."""
+        return errors.from_error(errors.Away(self.keeper.away, len(self.shards)))
 
     async def hold(self, asked: KeyAsked) -> KeyHeld:
         """An idempotency key for a request. Raises KeyReused, and LineFull when too much waits."""
@@ -148,15 +154,23 @@ class Service:
         return await keep_answers(self.shards, given)
 
     async def _watch_database(self) -> None:
+        # Which databases answer is known also while one that does not keeps the rest from beginning.
+        parts = [asyncio.ensure_future(part) for part in (self.keeper.run(), self._keep_in_touch())]
         try:
-            await self.keeper.wait_until_ready()
-            await self.gate.wait_until_known()
-            await self.directory.refresh()
-            self.reached.set()
-            log.info("ready: the database answers")
-            await asyncio.gather(self.keeper.run(), self.gate.run(), self.directory.run())
+            await asyncio.gather(*parts)
         except DatabaseError as error:
             self._on_fatal(str(error))
         except Exception as error:
             log.exception("the watch over the database failed")
             self._on_fatal(f"the watch over the database failed: {error!r}")
+        finally:
+            for part in parts:
+                part.cancel()
+
+    async def _keep_in_touch(self) -> None:
+        await self.keeper.wait_until_ready()
+        await self.gate.wait_until_known()
+        await self.directory.refresh()
+        self.reached.set()
+        log.info("ready: the database answers")
+        await asyncio.gather(self.gate.run(), self.directory.run())

@@ -226,6 +226,13 @@ class Controller(Shown):
     shard: int
 
 
+class Controllers(tuple[Controller, ...]):
+    """Those that live, as far as the database servers tell."""
+
+    shards_away: tuple[int, ...] = ()
+    """Servers that do not answer, by their numbers: who serves them is not told here."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Examined(Shown):
     """What was found on one database server; each fault and warning says what to do."""

@@ -251,4 +251,4 @@ async def test_a_secret_is_shown_once_and_those_before_it_end(client: httpx.Asyn
 async def test_controllers_are_those_that_have_joined(client: httpx.AsyncClient, database_url: str) -> None:
     # Whoever had this server before may have killed some.
     scratch.run(database_url, "DELETE FROM controllers")
-    assert (await client.get("/controllers")).json() == {"controllers": []}
+    assert (await client.get("/controllers")).json() == {"controllers": [], "shards_away": []}

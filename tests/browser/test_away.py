@@ -155,6 +155,25 @@ async def test_one_of_several_that_is_away_is_named_and_the_others_are_shown(
     await _until_a_page_says(api, "On time")
 
 
+async def test_a_page_that_is_watched_says_what_it_does_without(
+    opened: Opened, several: System, valve: Valve
+) -> None:
+    """Here also in a browser; tests/api/test_away.py has every page."""
+    [api] = several.apis
+    visitor = await opened(api.url)
+    await visitor.go("/collections")
+    await _is_live(visitor)
+    valve.shut()
+    words = visitor.page.locator("#live-words")
+    await expect(words).to_have_text("Not every database answers", timeout=SEEN_SECONDS * 1000)
+    await visitor.sees("Database 1 does not answer.", "default")
+    assert "Database 0" not in await visitor.text()
+    await visitor.check_access()
+    valve.open()
+    await _is_live(visitor)
+    await expect(visitor.page.locator("#left-out-1")).to_have_count(0)
+
+
 async def test_controllers_that_are_at_work_are_counted_once_and_dead_ones_not(
     opened: Opened, several: System, databases: list[str]
 ) -> None:

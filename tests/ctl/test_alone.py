@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.client.scripted import scripted_server
+
 from .conftest import Ran
 
 Alone = Callable[..., Ran]
@@ -134,3 +136,11 @@ def test_what_is_no_field_is_told_in_a_line(alone: Callable[..., Ran], field: st
 def test_a_day_and_a_time_stay_text(alone: Callable[..., Ran]) -> None:
     generated = alone("timer", "generate", "--due-in=1h", "--hook-url=http://a", "--set", "meta=2030-01-31")
     assert yaml.safe_load(generated.out)["meta"] == "2030-01-31"
+
+
+def test_a_database_that_tells_of_no_controllers_is_named(alone: Alone) -> None:
+    with scripted_server() as scripted:
+        scripted.say(200, {"controllers": [], "shards_away": [1]})
+        told = alone("--url", scripted.url, "controllers", "list")
+    assert told.code == 0
+    assert "database 1 does not answer: who serves it is not told here" in told.err

@@ -152,6 +152,45 @@ async def test_an_outage_is_noticed_and_its_end_too(
         await running
 
 
+async def test_each_of_several_is_known_to_answer_or_not(
+    proxy: Proxy, database_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(watch, "LOOK_SECONDS", 0.01)
+    shards = open_shards([database_url, proxy.url], Pool(size=2))
+    keeper = ClockKeeper(shards, DatabaseClock(), SOON)
+    assert keeper.away == {0, 1}
+    running = asyncio.create_task(keeper.run())
+    # Also while one that does not answer keeps the first contact from being made.
+    proxy.is_refusing = True
+    proxy.cut_all()
+    await poll(lambda: _is(keeper.away == {1}), 20, "the first to answer")
+    proxy.is_refusing = False
+    await keeper.wait_until_ready()
+    assert keeper.away == frozenset()
+
+    proxy.is_refusing = True
+    proxy.cut_all()
+    await poll(lambda: _is(keeper.away == {1}), 20, "the outage to be noticed")
+    assert keeper.is_ready, "the first one answers"
+    assert "database 1 is away: no connection to the database" in caplog.text
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+    await shards.close()
+
+
+async def test_one_that_lets_nobody_in_is_away(database_url: str) -> None:
+    shards = open_shards([database_url, f"{database_url}_that_is_not_there"], Pool(size=2))
+    keeper = ClockKeeper(shards, DatabaseClock(), SOON)
+    running = asyncio.create_task(keeper.run())
+    await poll(lambda: _is(keeper.away == {1}), 20, "the first to answer")
+    assert not running.done()
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+    await shards.close()
+
+
 async def test_an_answer_that_does_not_come_is_an_outage_too(desk: Desk) -> None:
     """A look that hangs raises nothing: then the age of the last answer tells."""
     ahead = 0.0

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tests.db.desk import SECOND_US, Desk, new_timer
-from timer_db.operations import condition, membership
+from timer_db.operations import condition, membership, overview
 from timer_db.operations.condition import CLOCKS_SECONDS, HELD_SECONDS, SILENT_SECONDS
 from timer_db.operations.doctor import examine
 
@@ -53,6 +53,17 @@ async def test_timers_are_late(desk: Desk, alive: int) -> None:
     )
     [told] = await found(desk)
     assert told.startswith("3 timers are due and in nobody's hands, the first for 10")
+
+
+async def test_more_timers_are_late_than_are_counted(
+    desk: Desk, alive: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overview, "COUNTED_MAX", 2)
+    now_us = await desk.now_us()
+    late = [new_timer(now_us - 100 * SECOND_US, created_at_us=now_us - 200 * SECOND_US) for _ in range(3)]
+    await desk.add(*late)
+    [told] = await found(desk)
+    assert told.startswith("2 or more timers are due and in nobody's hands")
 
 
 async def test_timers_are_held_up(desk: Desk, alive: int) -> None:

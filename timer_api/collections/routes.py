@@ -13,7 +13,7 @@ from timer_api.api_keys.caller import Caller, caller_of
 from timer_api.collections import schemas
 from timer_api.collections.schemas import CollectionShown
 from timer_api.errors import Kind, Problem
-from timer_api.groups import ListQuery, checked_name, counts_shown, name_in_path, who
+from timer_api.groups import ListQuery, checked_name, counted, counts_shown, name_in_path, who
 from timer_api.openapi import NO_BODY, UNAVAILABLE, Parts, answer, invalid_example, needs, problems
 from timer_api.service import Service
 from timer_db.domain.api_key import Scope
@@ -26,7 +26,7 @@ from timer_db.operations.collections import (
     pause_collection,
     put_collection,
 )
-from timer_db.operations.counts import by_collection, count_states
+from timer_db.operations.counts import by_collection
 
 router = APIRouter(tags=["collections"])
 
@@ -134,7 +134,7 @@ async def show_page(request: Request, query: Annotated[ListQuery, Query()]) -> R
     service, caller = _service(request), caller_of(request)
     page = await list_collections(service.shards, query.limit, query.cursor)
     visible = [found for found in page.collections if caller.sees(found.name)]
-    counts = by_collection(await count_states(service.shards, collection_ids=[found.id for found in visible]))
+    counts = by_collection(await counted(service, collection_ids=[found.id for found in visible]))
     shown = [schemas.shown(found, counts_shown(counts.get(found.id, {}))) for found in visible]
     return json_answer({"collections": shown, "next_cursor": page.next_cursor})
 
@@ -215,7 +215,7 @@ async def _pause(request: Request, collection: str, *, is_paused: bool) -> Respo
 
 
 async def _shown(service: Service, collection: Collection) -> CollectionShown:
-    counts = by_collection(await count_states(service.shards, collection_ids=[collection.id]))
+    counts = by_collection(await counted(service, collection_ids=[collection.id]))
     return schemas.shown(collection, counts_shown(counts.get(collection.id, {})))
 
 

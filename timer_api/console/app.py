@@ -31,6 +31,7 @@ from timer_api.console.rendering import Renderer
 from timer_api.console.session import COOKIE, Session, came_from_here, opened
 from timer_api.console.visit import PREFIX, STREAM, Answer, Moved, Page, Visit
 from timer_api.errors import Kind, Problem
+from timer_api.reading import doing_without
 from timer_api.service import Service
 from timer_db.domain.errors import TimerError
 
@@ -130,12 +131,14 @@ class Console:
 
     async def _shown(self, visit: Visit, place: Place) -> Answer:
         """The page, however long it takes while the database answers. What was asked of one that does not is left
-        to end by itself."""
-        making = asyncio.ensure_future(place.show(visit))
+        to end by itself; of several, the page does without one that is not the first."""
+        visit.left_out.clear()
+        with doing_without(visit.left_out):
+            making = asyncio.ensure_future(place.show(visit))
         making.add_done_callback(lambda made: made.cancelled() or made.exception())
         while not (await asyncio.wait([making], timeout=PAGE_SECONDS))[0]:
             if not self._service.keeper.is_ready:
-                raise Problem(Kind.database_unavailable, "the database does not answer; try again soon")
+                raise self._service.unavailable
         return making.result()
 
     async def _acted(self, visit: Visit, place: Place) -> Response:
@@ -144,7 +147,8 @@ class Console:
         token = visit.session.form_token if visit.session else ""
         if not compare_digest(visit.field("form_token").encode(), token.encode()):
             raise Problem(Kind.forbidden, "the form is of another session; open the page again")
-        return self._response(visit, await place.act(visit))
+        with doing_without(visit.left_out):
+            return self._response(visit, await place.act(visit))
 
     async def _watched(self, visit: Visit, place: Place) -> Response:
         first = await self._shown(visit, place)

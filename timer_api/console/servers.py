@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable
 
 from timer_db.domain.errors import DatabaseUnavailable
 from timer_db.operations.overview import Glance, Slots, glance
-from timer_db.shards import Shard, Shards
+from timer_db.shards import Shard
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ class Server:
 
     def __init__(self, shard: Shard, monotonic: Callable[[], float]) -> None:
         self.number = shard.number
-        self._alone = Shards([shard.engine])
+        self._shard = shard
         self._monotonic = monotonic
         self._asking: asyncio.Task[Glance] | None = None
         self._asked_at = self._answered_at = self._next_at = -math.inf
@@ -46,7 +46,7 @@ class Server:
             if self._monotonic() < self._next_at:
                 return False
             self._asked_at = self._monotonic()
-            self._asking = asyncio.create_task(glance(self._alone, collection_ids, watched), name="look")
+            self._asking = asyncio.create_task(glance(self._shard, collection_ids, watched), name="look")
         patience_seconds = _AWAY_PATIENCE_SECONDS if self.is_away else PATIENCE_SECONDS
         left_seconds = self._asked_at + patience_seconds - self._monotonic()
         done, _ = await asyncio.wait([self._asking], timeout=max(0.0, left_seconds))
@@ -98,4 +98,4 @@ class Server:
 
 def _more(before: Slots, now: Slots, states: tuple[str, ...]) -> int:
     """By how many timers each slot has risen. Those that fell are of timers that were forgotten."""
-    return sum(max(0, timers - before.get(place, 0)) for place, timers in now.items() if place[1] in states)
+    return sum(max(0, timers - before.get(place, 0)) for place, timers in now.items() if place[0] in states)

@@ -32,6 +32,8 @@ class Visit:
     pulse_of: Callable[[Caller], Pulse] = field(repr=False)
     form: Mapping[str, list[str]] = field(default_factory=dict, repr=False)
     """What was filled in, of a POST."""
+    left_out: set[int] = field(default_factory=set)
+    """Databases that do not answer, of which the page shows nothing."""
 
     @property
     def query(self) -> Mapping[str, str]:

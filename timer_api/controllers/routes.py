@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Request
@@ -10,12 +12,15 @@ from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from timer_api.answers import json_answer
+from timer_api.errors import Away
 from timer_api.groups import Moment, Whole
 from timer_api.openapi import NO_BODY, UNAVAILABLE, Parts, answer, needs, problems
+from timer_api.reading import of_one
 from timer_api.service import Service
 from timer_db.domain.api_key import Scope
 from timer_db.domain.representation import rfc3339
 from timer_db.operations.membership import Member, list_members
+from timer_db.shards import Shard
 
 router = APIRouter(tags=["operation"])
 
@@ -36,9 +41,13 @@ class ControllerShown(TypedDict):
 
 
 class ControllersShown(TypedDict):
-    """Every controller that is at work."""
+    """Every controller that is at work, as far as the servers tell."""
 
     controllers: list[ControllerShown]
+    shards_away: Annotated[
+        list[Whole],
+        Field(description="Servers that do not answer, by the same numbers: who serves them is not told here."),
+    ]
 
 
 DOCUMENTED = Parts(
@@ -56,7 +65,8 @@ DOCUMENTED = Parts(
                     "claims_in_hand": 212,
                     "shard": 0,
                 }
-            ]
+            ],
+            "shards_away": [],
         }
     },
 )
@@ -73,9 +83,25 @@ DOCUMENTED = Parts(
     },
 )
 async def show(request: Request) -> Response:
-    """Those that have joined and not left. One that was killed is here until the others have noticed."""
+    """Those that have joined and not left. One that was killed is here until the others have noticed. Of several
+    servers, one that does not answer within seconds is named, and the others tell; 503 when none answers."""
     service: Service = request.app.state.service
-    return json_answer({"controllers": [_shown(member) for member in await list_members(service.shards)]})
+    shards = list(service.shards)
+    told = await asyncio.gather(*(_members(service, shard) for shard in shards))
+    away = [shard.number for shard, members in zip(shards, told, strict=True) if members is None]
+    if len(away) == len(shards):
+        raise Away(away, len(shards))
+    return json_answer(
+        {"controllers": [_shown(each) for members in told for each in members or ()], "shards_away": away}
+    )
+
+
+async def _members(service: Service, shard: Shard) -> list[Member] | None:
+    """None: it does not answer."""
+    try:
+        return await of_one(service, shard, partial(list_members, shard))
+    except Away:
+        return None
 
 
 def _shown(member: Member) -> ControllerShown:

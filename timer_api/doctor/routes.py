@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Request
@@ -12,14 +13,13 @@ from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from timer_api.answers import json_answer
+from timer_api.errors import Away
 from timer_api.groups import Whole
 from timer_api.openapi import NO_BODY, UNAVAILABLE, Parts, answer, needs, problems
+from timer_api.reading import of_one
 from timer_api.service import Service
-from timer_db.clock import DatabaseClock
 from timer_db.domain.api_key import Scope
-from timer_db.domain.errors import DatabaseUnavailable
 from timer_db.operations.doctor import Report, examine
-from timer_db.operations.watch import look
 from timer_db.shards import Shard
 
 log = logging.getLogger(__name__)
@@ -27,8 +27,6 @@ log = logging.getLogger(__name__)
 router = APIRouter(tags=["operation"])
 
 PATH = "/doctor"
-PATIENCE_SECONDS = 5.0
-"""A database that has not told the time by then does not answer."""
 
 
 class ExaminedShown(TypedDict):
@@ -83,19 +81,18 @@ async def show(request: Request) -> Response:
     machine's clock is from the database's. It takes some reads, and a trial of two locks. A database that does not
     answer within seconds is reported as one that does not; the others are examined."""
     service: Service = request.app.state.service
-    databases = await asyncio.gather(*(_examined(shard) for shard in service.shards))
+    databases = await asyncio.gather(*(_examined(service, shard) for shard in service.shards))
     healthy = not any(found["faults"] or found["warnings"] for found in databases)
     return json_answer({"healthy": healthy, "databases": databases})
 
 
-async def _examined(shard: Shard) -> ExaminedShown:
+async def _examined(service: Service, shard: Shard) -> ExaminedShown:
     """What is found on one server; that it does not answer is a fault like others."""
     try:
-        await _reach(shard)
-        report = await examine(shard)
-    except DatabaseUnavailable as error:
-        # The error's own text may name servers and users; it is for the log.
-        log.warning("database %d could not be examined: %s", shard.number, error)
+        report = await of_one(service, shard, partial(examine, shard))
+    except Away as error:
+        # The text of what caused it may name servers and users; it is for the log.
+        log.warning("database %d could not be examined: %s", shard.number, error.__cause__ or error)
         fault = "it does not answer: look at its machine and at the network to it; the API's log says more"
         report = Report("unknown", "unknown", [fault])
     return {
@@ -105,14 +102,3 @@ async def _examined(shard: Shard) -> ExaminedShown:
         "faults": report.faults,
         "warnings": report.warnings,
     }
-
-
-async def _reach(shard: Shard) -> None:
-    """Raises DatabaseUnavailable unless it answers the simplest question soon. One that does not is left to end by
-    itself: a query in flight is never cut."""
-    asking = asyncio.create_task(look(shard.engine, DatabaseClock()))
-    asking.add_done_callback(lambda asked: asked.cancelled() or asked.exception())
-    done, _ = await asyncio.wait([asking], timeout=PATIENCE_SECONDS)
-    if not done:
-        raise DatabaseUnavailable(f"no answer within {PATIENCE_SECONDS:g} s")
-    asking.result()

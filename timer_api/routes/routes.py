@@ -12,7 +12,7 @@ from timer_api import groups, json_body
 from timer_api.answers import json_answer
 from timer_api.api_keys.caller import Caller, caller_of
 from timer_api.errors import Kind, Problem
-from timer_api.groups import ListQuery, checked_name, counts_shown, name_in_path, who
+from timer_api.groups import ListQuery, checked_name, counted, counts_shown, name_in_path, who
 from timer_api.openapi import NO_BODY, UNAVAILABLE, Parts, answer, invalid_example, needs, problems
 from timer_api.routes import schemas
 from timer_api.routes.schemas import RouteShown
@@ -20,7 +20,7 @@ from timer_api.service import Service
 from timer_db.domain.api_key import Scope
 from timer_db.domain.representation import rfc3339
 from timer_db.domain.route import Route
-from timer_db.operations.counts import by_route, count_states
+from timer_db.operations.counts import by_route
 from timer_db.operations.routes import (
     delete_route,
     drop_secrets,
@@ -300,7 +300,7 @@ async def _shown(service: Service, caller: Caller, route: Route) -> RouteShown:
 
 
 async def _all_shown(service: Service, caller: Caller, routes: list[Route]) -> list[RouteShown]:
-    counts = await count_states(service.shards, route_ids=[route.id for route in routes])
+    counts = await counted(service, route_ids=[route.id for route in routes])
     if caller.collections is not None:
         seen = {found.id for found in map(service.directory.current.collection_named, caller.collections) if found}
         counts = {group: states for group, states in counts.items() if group[0] in seen}

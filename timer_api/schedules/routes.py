@@ -14,7 +14,7 @@ from starlette.responses import Response
 from timer_api import groups, idempotency, json_body
 from timer_api.answers import json_answer
 from timer_api.api_keys.caller import Caller, caller_of
-from timer_api.groups import ListQuery, checked_name, counts_shown, name_in_path
+from timer_api.groups import ListQuery, checked_name, counted, counts_shown, name_in_path
 from timer_api.openapi import NO_BODY, UNAVAILABLE, Parts, answer, invalid_example, needs, problems
 from timer_api.schedules import examples, schemas
 from timer_api.schedules.backfill import Backfilled, backfill
@@ -31,7 +31,7 @@ from timer_db.domain.idempotency import KeptAnswer
 from timer_db.domain.representation import rfc3339
 from timer_db.domain.schedule_settings import StoredSchedule
 from timer_db.domain.schedule_times import Times
-from timer_db.operations.counts import by_schedule, count_states
+from timer_db.operations.counts import by_schedule
 from timer_db.operations.schedules import (
     delete_schedule,
     get_schedule,
@@ -337,7 +337,7 @@ async def _shown(service: Service, schedule: StoredSchedule) -> ScheduleShown:
 
 async def _all_shown(service: Service, schedules: Sequence[StoredSchedule]) -> list[ScheduleShown]:
     """With their runs by state."""
-    counts = by_schedule(await count_states(service.shards, schedule_ids=[found.id for found in schedules]))
+    counts = by_schedule(await counted(service, schedule_ids=[found.id for found in schedules]))
     now_us = service.now_us()
     return [shown(found, now_us, counts_shown(counts.get(found.id, {}))) for found in schedules]
 

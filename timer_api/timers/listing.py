@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -13,16 +14,19 @@ from timer_api.api_keys.caller import caller_of
 from timer_api.errors import FieldError, invalid
 from timer_api.openapi import NO_BODY, UNAVAILABLE, answer, invalid_example, needs, problems
 from timer_api.paging import PAGE_DEFAULT, Limit
+from timer_api.reading import of_all, of_one
 from timer_api.service import Service
 from timer_api.timers.filters import FilterQuery, filter_of
 from timer_api.timers.one import service_of
 from timer_api.timers.schemas import Name
 from timer_db.domain import cursor as cursors
 from timer_db.domain.api_key import Scope
+from timer_db.domain.cursor import Place
 from timer_db.domain.filter import Filter
 from timer_db.domain.owner import DEFAULT_COLLECTION
 from timer_db.domain.representation import represent
 from timer_db.operations.inspect import TimerPage, get_named, list_timers
+from timer_db.shards import Shards
 
 router = APIRouter()
 
@@ -95,10 +99,36 @@ async def show_timers(request: Request, query: Annotated[ListQuery, Query()]) ->
 
 
 async def _page(service: Service, wanted: Filter, query: ListQuery) -> TimerPage:
+    async def read(shards: Shards, numbers: Sequence[int]) -> TimerPage:
+        if len(numbers) == len(service.shards):
+            return await list_timers(shards, wanted, limit=query.limit, cursor=query.cursor)
+        return await _part(shards, numbers, wanted, query)
+
     try:
-        return await list_timers(service.shards, wanted, limit=query.limit, cursor=query.cursor)
+        return await of_all(service, read, in_turn=True)
     except ValueError as error:
         raise invalid([FieldError("cursor", str(error))]) from None
+
+
+async def _part(shards: Shards, numbers: Sequence[int], wanted: Filter, query: ListQuery) -> TimerPage:
+    """The page without what is on other servers. Its cursor goes on where the list of all would."""
+    place = Place() if query.cursor is None else cursors.read(query.cursor, wanted)
+    begin = _place_among(numbers, place)
+    if begin is None:
+        return TimerPage([], None)
+    page = await list_timers(shards, wanted, limit=query.limit, cursor=cursors.write(begin, wanted))
+    if page.next_cursor is None:
+        return page
+    end = cursors.read(page.next_cursor, wanted)
+    return TimerPage(page.timers, cursors.write(end._replace(shard=numbers[end.shard]), wanted))
+
+
+def _place_among(numbers: Sequence[int], place: Place) -> Place | None:
+    """The place in a list of these servers alone: one that is left out is passed over. None: behind the last."""
+    if place.shard in numbers:
+        return place._replace(shard=numbers.index(place.shard))
+    behind = [position for position, number in enumerate(numbers) if number > place.shard]
+    return Place(behind[0]) if behind else None
 
 
 async def _named(service: Service, wanted: Filter, query: ListQuery) -> TimerPage:
@@ -106,5 +136,7 @@ async def _named(service: Service, wanted: Filter, query: ListQuery) -> TimerPag
     collection = service.directory.current.collection_named(query.collection or DEFAULT_COLLECTION)
     assert query.name is not None
     assert collection is not None
-    timer = await get_named(service.shards, collection.name, collection.id, query.name)
+    of, name = collection, query.name
+    home = service.shards.for_name(of.name, name)
+    timer = await of_one(service, home, lambda: get_named(service.shards, of.name, of.id, name))
     return TimerPage([timer] if timer is not None and wanted.matches(timer) else [], None)

@@ -14,6 +14,7 @@ from timer_api.api_keys.caller import Caller, caller_of
 from timer_api.errors import FieldError, Kind, Problem, invalid
 from timer_api.groups import checked_name, name_in_path
 from timer_api.openapi import NO_BODY, UNAVAILABLE, answer, invalid_example, needs, problems
+from timer_api.reading import of_one
 from timer_api.service import Service
 from timer_api.timers import examples, put
 from timer_api.timers.creation import check_named
@@ -170,7 +171,9 @@ async def _visible(service: Service, caller: Caller, collection: str, name: str)
     found = await _collection(service, in_collection)
     if found is None or not caller.sees(in_collection):
         raise NameNotFound(in_collection, wanted)
-    return await find_named(service.shards, in_collection, found.id, wanted)
+    shards, number = service.shards, found.id
+    home = shards.for_name(in_collection, wanted)
+    return await of_one(service, home, lambda: find_named(shards, in_collection, number, wanted))
 
 
 async def _collection(service: Service, name: str) -> Collection | None:

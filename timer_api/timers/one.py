@@ -11,6 +11,7 @@ from fastapi import Path, Request
 from timer_api.api_keys.caller import Caller
 from timer_api.errors import invalid
 from timer_api.openapi import invalid_example
+from timer_api.reading import of_one
 from timer_api.service import Service
 from timer_api.timers import examples
 from timer_db.domain.errors import TimerNotFound
@@ -52,7 +53,8 @@ def parsed(text: str) -> UUID:
 
 async def visible(service: Service, caller: Caller, timer_id: UUID) -> Timer:
     """The timer, as far as this caller sees it: one elsewhere is answered as one that is not there."""
-    timer = await get_timer(service.shards, timer_id)
+    shards = service.shards
+    timer = await of_one(service, shards.holding(timer_id), lambda: get_timer(shards, timer_id))
     directory = await service.directory.covering([timer.owner])
     if not caller.sees(directory.names_of(timer.owner)[0]):
         raise TimerNotFound(timer_id)

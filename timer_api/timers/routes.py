@@ -9,6 +9,7 @@ from timer_api import groups, idempotency
 from timer_api.answers import json_answer
 from timer_api.api_keys.caller import caller_of
 from timer_api.openapi import NO_BODY, REF, UNAVAILABLE, Parts, answer, invalid_example, needs, problems
+from timer_api.reading import of_one
 from timer_api.timers import (
     answered,
     batch,
@@ -239,7 +240,8 @@ async def show_attempts(request: Request, timer_id: TimerId) -> Response:
     wanted = parsed(timer_id)
     service.now_us()
     await check_visible(service, caller_of(request), wanted)
-    attempts = await list_attempts(service.shards, wanted)
+    shards = service.shards
+    attempts = await of_one(service, shards.holding(wanted), lambda: list_attempts(shards, wanted))
     return json_answer({"attempts": [_shown(attempt) for attempt in attempts]})
 
 

@@ -48,7 +48,10 @@ def list_events(
 def list_controllers(context: typer.Context, output: Output = Form.table) -> None:
     """List the controllers that live."""
     with client_of(context) as client:
-        show_list(client.controllers.list(), _CONTROLLERS, output, "no controller lives: nothing is called")
+        found = client.controllers.list()
+    for number in found.shards_away:
+        sys.stderr.write(f"timerctl: database {number} does not answer: who serves it is not told here\n")
+    show_list(found, _CONTROLLERS, output, "no controller lives: nothing is called")
 
 
 def doctor(context: typer.Context, output: Output = Form.table) -> None:

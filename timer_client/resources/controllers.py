@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from timer_client.answers import Controller
+from timer_client import answers
 from timer_client.calls import C, Request, Resource, call
 from timer_client.reading import read
 
@@ -13,10 +13,12 @@ class Controllers(Resource[C]):
     """`client.controllers`"""
 
     @call
-    def list(self) -> Request[tuple[Controller, ...]]:
-        """Those that run."""
+    def list(self) -> Request[answers.Controllers]:
+        """Those that run, and which of several database servers do not tell."""
         return Request(method="GET", path="/controllers", read=_controllers)
 
 
-def _controllers(answer: Any) -> tuple[Controller, ...]:
-    return tuple(read(Controller, each) for each in answer["controllers"])
+def _controllers(answer: Any) -> answers.Controllers:
+    found = answers.Controllers(read(answers.Controller, each) for each in answer["controllers"])
+    found.shards_away = tuple(answer.get("shards_away", ()))
+    return found

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from timer_db import transactions
-from timer_db.operations.overview import COUNTED_MAX, Glance, look_at_backlog
+from timer_db.operations.overview import Glance, look_at_backlog
 from timer_db.shards import Shard
 from timer_db.statements import probe as statements
 from timer_db.statements import retention
@@ -62,7 +62,7 @@ def _of_controllers(seen: Glance) -> Iterator[str]:
 def _of_timers(seen: Glance) -> Iterator[str]:
     late_seconds = (seen.now_us - (seen.first_at_us or seen.now_us)) / _US
     if late_seconds > LATE_SECONDS:
-        number = f"{seen.overdue:,}{' or more' if seen.overdue >= COUNTED_MAX else ''}"
+        number = f"{seen.overdue:,}{' or more' if seen.overdue_is_capped else ''}"
         yield (
             f"{number} timers are due and in nobody's hands, the first for {late_seconds:,.0f} s: start more"
             " controllers, or look into their log"

@@ -17,7 +17,7 @@ from timer_db import transactions
 from timer_db.clock import DatabaseClock
 from timer_db.domain.errors import Fenced
 from timer_db.domain.queue_entry import ENTRY_BYTES
-from timer_db.shards import Shards
+from timer_db.shards import Shard
 from timer_db.statements import controllers
 from timer_db.transactions import Connection
 
@@ -38,12 +38,9 @@ class Member:
     claims_in_hand: int
 
 
-async def list_members(shards: Shards) -> list[Member]:
-    """Every one, server by server, the oldest first."""
-    found: list[Member] = []
-    for shard in shards:
-        found += await transactions.run(shard.engine, partial(members_on, shard=shard.number))
-    return found
+async def list_members(shard: Shard) -> list[Member]:
+    """Every one of a server, the oldest first."""
+    return await transactions.run(shard.engine, partial(members_on, shard=shard.number))
 
 
 async def members_on(connection: Connection, shard: int) -> list[Member]:

@@ -1,8 +1,7 @@
-"""How the whole is doing: one look, in so few and so bounded reads that it can be had every second."""
+"""How a server is doing: one look, in so few and so bounded reads that it can be had every second."""
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -30,8 +29,8 @@ _WATCHED_MAX = 800
 _DAY_US = 86_400_000_000
 _RECENT_US = 60_000_000
 
-Slots = Mapping[tuple[int, str, int], int]
-"""By shard, state and slot: timers, as `timer_counts` has them."""
+Slots = Mapping[tuple[str, int], int]
+"""By state and slot: timers, as `timer_counts` has them."""
 
 
 class Held(NamedTuple):
@@ -59,20 +58,20 @@ class Made(NamedTuple):
 
 @dataclass(slots=True)
 class Glance:
-    """What one look saw."""
+    """What one look at a server saw."""
 
     now_us: int
-    """By the first server's clock."""
+    """By its clock."""
     round_trip_us: int
-    """What the slowest server took to answer the simplest question."""
-    slots: dict[tuple[int, str, int], int] = field(default_factory=dict)
+    """What it took to answer the simplest question."""
+    slots: dict[tuple[str, int], int] = field(default_factory=dict)
     members: list[Member] = field(default_factory=list)
     first_at_us: int | None = None
     """When the first of all that wait in the queue may be called; None when nothing waits there."""
     overdue: int = 0
-    """Timers that are due and in nobody's hands; at most `COUNTED_MAX` of each server are counted."""
+    """Timers that are due and in nobody's hands; at most `COUNTED_MAX` are counted."""
     overdue_is_capped: bool = False
-    """Some server has that many, or more."""
+    """There are that many, or more."""
     deferred_at_us: int | None = None
     """The same as `first_at_us`, of those that wait for a receiver, a route or a collection."""
     deferred: int = 0
@@ -92,45 +91,25 @@ class Glance:
     def totals(self) -> dict[str, int]:
         """Timers by state, and `ALL`."""
         found: dict[str, int] = {}
-        for (_, state, _), timers in self.slots.items():
+        for (state, _), timers in self.slots.items():
             found[state] = found.get(state, 0) + timers
         return found
 
 
-async def glance(shards: Shards, collection_ids: Iterable[int] | None, watched: Collection[bytes]) -> Glance:
-    """One look at every server.
+async def glance(shard: Shard, collection_ids: Iterable[int] | None, watched: Collection[bytes]) -> Glance:
+    """One look at a server.
 
     With collections, counts and attempts are of these only. `watched` are ids that an earlier look saw in hand:
     how late they were called is told once they have ended. Raises DatabaseUnavailable.
     """
     bound = None if collection_ids is None else frozenset(collection_ids)
-    parts = await asyncio.gather(*(_look(shard, bound, watched) for shard in shards))
-    whole = parts[0]
-    for part in parts[1:]:
-        whole.round_trip_us = max(whole.round_trip_us, part.round_trip_us)
-        whole.slots |= part.slots
-        whole.members += part.members
-        whole.first_at_us = _earlier(whole.first_at_us, part.first_at_us)
-        whole.overdue += part.overdue
-        whole.overdue_is_capped |= part.overdue_is_capped
-        whole.deferred_at_us = _earlier(whole.deferred_at_us, part.deferred_at_us)
-        whole.deferred += part.deferred
-        whole.deferred_is_capped |= part.deferred_is_capped
-        for group, at_us in part.held_at_us.items():
-            whole.held_at_us[group] = min(at_us, whole.held_at_us.get(group, at_us))
-        whole.held += part.held
-        whole.in_hand |= part.in_hand
-        whole.made |= part.made
-    return whole
 
-
-async def _look(shard: Shard, bound: frozenset[int] | None, watched: Collection[bytes]) -> Glance:
     async def work(connection: Connection) -> Glance:
         asked_at = time.perf_counter()
         now_us = int(await connection.value(controllers.NOW))
         seen = Glance(now_us, round((time.perf_counter() - asked_at) * 1_000_000))
         for state, slot, timers in await connection.rows(overview.totals(bound)):
-            seen.slots[shard.number, state, slot] = int(timers)
+            seen.slots[state, slot] = int(timers)
         seen.members = await members_on(connection, shard.number)
         await _see_queue(connection, seen)
         await _see_deferred(connection, seen)

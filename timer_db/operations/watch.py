@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from pymysql.err import MySQLError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tenacity import (
     AsyncRetrying,
@@ -22,14 +23,18 @@ from timer_db import schema, transactions
 from timer_db.clock import DatabaseClock
 from timer_db.domain.errors import DatabaseUnavailable
 from timer_db.operations import probe
-from timer_db.shards import Shards
+from timer_db.shards import Shard, Shards
 from timer_db.statements import controllers
 from timer_db.transactions import Connection
 
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
-_STALE_SECONDS = 3 * LOOK_SECONDS
+STALE_SECONDS = 3 * LOOK_SECONDS
+"""A server that has not answered for so long is away, until it does."""
+
+# One that lets nobody in any more keeps nobody from the others.
+_REFUSALS = (DatabaseUnavailable, MySQLError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +46,78 @@ class ConnectRetry:
     wait_max_seconds: float = 5.0
 
 
-class ClockKeeper:
-    """Looks at the first server's clock every second, and so knows whether the database answers.
+class _Watch:
+    """One server, and whether it answers."""
 
-    All shards are taken to agree on the time (NTP); `python -m timer_db check` compares them.
+    def __init__(self, shard: Shard, name: str, clock: DatabaseClock) -> None:
+        self.shard = shard
+        self._name = name
+        self._clock = clock
+        self._has_answered = self._is_told = False
+
+    @property
+    def is_answering(self) -> bool:
+        """A look that hangs raises nothing: then the age of the last answer tells."""
+        return self._has_answered and self._clock.age_seconds < STALE_SECONDS
+
+    async def look(self) -> None:
+        """Ask it for the time. Raises one of `_REFUSALS`."""
+        try:
+            await look(self.shard.engine, self._clock)
+        except _REFUSALS:
+            self._has_answered = False
+            raise
+        self._has_answered = True
+
+    async def run(self) -> None:
+        """For ever. Who is cancelled goes at once, and does not stay until a server that hangs has answered."""
+        while True:
+            looking = asyncio.ensure_future(self.look())
+            looking.add_done_callback(lambda looked: looked.cancelled() or looked.exception())
+            if not (await asyncio.wait([looking], timeout=STALE_SECONDS))[0]:
+                self._tell_away("it takes long to answer")
+                await asyncio.wait([looking])
+            try:
+                looking.result()
+            except _REFUSALS as error:
+                self._tell_away(str(error))
+            else:
+                if self._is_told:
+                    log.info("%s is back", self._name)
+                self._is_told = False
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def _tell_away(self, why: str) -> None:
+        if not self._is_told:
+            log.warning("%s is away: %s", self._name, why)
+        self._is_told = True
+
+
+class ClockKeeper:
+    """Looks at every server's clock each second, and so knows which of them answer. The first one's is the time.
+
+    All shards are taken to agree on it (NTP); `python -m timer_db check` compares them.
     """
 
     def __init__(self, shards: Shards, clock: DatabaseClock, retry: ConnectRetry) -> None:
-        self._shards = shards
-        self._clock = clock
+        names = ["the database"] if len(shards) == 1 else [f"database {shard.number}" for shard in shards]
+        self._watches = [
+            _Watch(shard, name, clock if shard is shards.home else DatabaseClock())
+            for shard, name in zip(shards, names, strict=True)
+        ]
+        self._home = self._watches[0]
         self._retry = retry
-        self._is_answering = False
+        self._is_fit = False
 
     @property
     def is_ready(self) -> bool:
-        """Whether the database is fit and answered lately; the log says why not."""
-        return self._is_answering and self._clock.age_seconds < _STALE_SECONDS
+        """Whether the databases were found fit, and the first one answered lately; the log says why not."""
+        return self._is_fit and self._home.is_answering
+
+    @property
+    def away(self) -> frozenset[int]:
+        """Servers that have not answered lately, by their numbers."""
+        return frozenset(watch.shard.number for watch in self._watches if not watch.is_answering)
 
     async def wait_until_ready(self) -> None:
         """First contact with every shard: reach it, probe it, compare its schema.
@@ -64,33 +125,24 @@ class ClockKeeper:
         Raises DatabaseUnfit or SchemaMismatch at once, DatabaseUnavailable when the tries are used up.
         """
         await _until_reached(self._contact, self._retry)
-        self._is_answering = True
+        self._is_fit = True
 
     async def run(self) -> None:
-        """Look at the clock for ever. Cancel it to stop."""
-        while True:
-            try:
-                await look(self._engine, self._clock)
-            except DatabaseUnavailable as error:
-                if self._is_answering:
-                    log.warning("the database is away: %s", error)
-                self._is_answering = False
-            else:
-                if not self._is_answering:
-                    log.info("the database is back")
-                self._is_answering = True
-            await asyncio.sleep(LOOK_SECONDS)
-
-    @property
-    def _engine(self) -> AsyncEngine:
-        return self._shards.home.engine
+        """Look at the clocks for ever, also before first contact. Cancel it to stop."""
+        running = [asyncio.ensure_future(watch.run()) for watch in self._watches]
+        try:
+            await asyncio.gather(*running)
+        finally:
+            # One that has failed leaves none of the others behind.
+            for each in running:
+                each.cancel()
 
     async def _contact(self) -> None:
-        for shard in self._shards:
-            await schema.check(shard.engine)
-            for warning in await probe.check(shard.engine):
-                log.warning("database %d: %s", shard.number, warning)
-        await look(self._engine, self._clock)
+        for watch in self._watches:
+            await schema.check(watch.shard.engine)
+            for warning in await probe.check(watch.shard.engine):
+                log.warning("database %d: %s", watch.shard.number, warning)
+            await watch.look()
 
 
 async def reach(shards: Shards, retry: ConnectRetry) -> None:

@@ -14,7 +14,9 @@ from timer_api.console.pages.when import due_form
 from timer_api.console.visit import Answer, Moved, Page, Visit
 from timer_api.console.words import time_us
 from timer_api.errors import Kind, Problem
+from timer_api.reading import of_one
 from timer_db.domain.representation import represent
+from timer_db.domain.timer import Timer
 from timer_db.operations.inspect import get_timer
 from timer_db.operations.overview import where_is
 
@@ -74,9 +76,14 @@ async def _timer(visit: Visit, timer_id: str) -> Document:
     except Refused as refused:
         if refused.problem["type"] != Kind.content_unreadable.type:
             raise
-    stored = await get_timer(visit.service.shards, UUID(timer_id))
+    stored = await _stored(visit, timer_id)
     directory = await visit.service.directory.covering([stored.owner])
     return represent(stored, visit.service.now_us(), directory)
+
+
+async def _stored(visit: Visit, timer_id: str) -> Timer:
+    shards, wanted = visit.service.shards, UUID(timer_id)
+    return await of_one(visit.service, shards.holding(wanted), lambda: get_timer(shards, wanted))
 
 
 async def _whereabouts(visit: Visit, timer: Mapping[str, Any], now_us: int) -> dict[str, Any]:
@@ -85,8 +92,9 @@ async def _whereabouts(visit: Visit, timer: Mapping[str, Any], now_us: int) -> d
     if timer["status"] != "firing" and not is_overdue:
         return {"controller": None, "claimed_at_us": None, "holder": None, "is_overdue": False}
     # The API has shown it to this caller, so it may be looked at.
-    stored = await get_timer(visit.service.shards, UUID(timer["id"]))
-    found = await where_is(visit.service.shards, stored)
+    stored = await _stored(visit, timer["id"])
+    shards = visit.service.shards
+    found = await of_one(visit.service, shards.holding(stored.id), lambda: where_is(shards, stored))
     return {
         "controller": found.controller,
         "claimed_at_us": found.claimed_at_us,
