@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from tests.db import scratch
 from tests.db.desk import Desk
+from tests.one_engine import alternate_engines
 from timer_db.embedded import EmbeddedServer
 from timer_db.engine import Pool, open_engine, open_shards, parse_url
 from timer_db.schema import upgrade
@@ -17,6 +19,21 @@ from timer_db.shards import Shards
 
 # Its asserts tell what they compared, as those of test files do.
 pytest.register_assert_rewrite("tests.db.forgetting")
+
+IN_TURN = (
+    "test_bulk.py",
+    "test_finding.py",
+    "test_inspect.py",
+    "test_plan_runs.py",
+    "test_retention.py",
+    "test_retention_own.py",
+    "test_retention_passes.py",
+)
+"""Long ones, of statements that take no lock from each other. Their plans are looked at on both engines."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    alternate_engines(config, items, *[Path(__file__).with_name(name) for name in IN_TURN])
 
 
 @pytest.fixture

@@ -188,8 +188,8 @@ async def test_without_whoever_takes_spans_all_goes_on_and_stops(
     await system.receiver.wait_for_ids(20)
     for timer_id in ids:
         await api.wait_for_status_of(timer_id, "delivered")
-    assert await api.service.terminate(timeout_seconds=15) == 0
-    assert await controller.terminate(timeout_seconds=15) == 0
+    both = (service.terminate(timeout_seconds=15) for service in (api.service, controller))
+    assert await asyncio.gather(*both) == [0, 0]
 
 
 async def test_whoever_takes_spans_and_never_answers_delays_no_stop(system: System, collector: Collector) -> None:
@@ -198,8 +198,8 @@ async def test_whoever_takes_spans_and_never_answers_delays_no_stop(system: Syst
     api = await system.start_api(traces=1)
     await api.create_many(700, seconds=0, url=system.receiver.url)
     await system.receiver.wait_for_ids(700)
-    assert await api.service.terminate(timeout_seconds=15) == 0
-    assert await controller.terminate(timeout_seconds=15) == 0
+    both = (service.terminate(timeout_seconds=15) for service in (api.service, controller))
+    assert await asyncio.gather(*both) == [0, 0]
 
 
 @pytest.mark.parametrize("module", ["timer_api", "timer_controller"])

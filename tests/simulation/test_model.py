@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from tests.profiles import examples
 from tests.simulation.claim_steps import ClaimSteps
 
-SEEDS, STEPS = 20, 60
+SEEDS, STEPS = 14, 60
 
 _MUST_HAPPEN = {
     "claimed",
