@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
-import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import httpx
 import pytest
 
+from tests.db.scratch import scratch_database
 from tests.docs.pages import PAGES, README, ROOT, anchors, blocks, links, section
+from tests.docs.reader import Reader
 from tests.system import System, free_port, poll
 
 MAKEFILE = ROOT / "Makefile"
-API, RECEIVER = 8000, 9000
-"""The ports on the page."""
-ENVIRONMENT = {**os.environ, "no_proxy": "*", "PYTHONUNBUFFERED": "1"}
 
 # What is another each time, and what stands in for it.
 VARIES = [
@@ -59,47 +57,6 @@ def _document(text: str) -> Any:
     return json.loads(_alike(text))
 
 
-class Reader:
-    """Somebody who does what the page says; the ports are others."""
-
-    def __init__(self, api_port: int, receiver_port: int) -> None:
-        self._ports = {API: api_port, RECEIVER: receiver_port}
-        self.ids: dict[str, str] = {}
-        """The timer of each id on the page."""
-
-    def here(self, text: str) -> str:
-        """The page's text with our ports and ids."""
-        for port, our_port in self._ports.items():
-            text = re.sub(rf'(127\.0\.0\.1"?(?::|, )){port}\b', rf"\g<1>{our_port}", text)
-        for shown_id, our_id in self.ids.items():
-            text = text.replace(shown_id, our_id)
-        return text
-
-    async def run(self, command: str, **variables: str) -> str:
-        """What the command prints. One that fails fails the test."""
-        process = await asyncio.create_subprocess_exec(
-            "bash", "-euo", "pipefail", "-c", self.here(command),
-            env={**ENVIRONMENT, **variables}, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        printed, complaint = await process.communicate()
-        assert process.returncode == 0, complaint.decode()
-        return printed.decode()
-
-    @asynccontextmanager
-    async def running(self, command: str, log: Path) -> AsyncIterator[None]:
-        """The command in another terminal, until Ctrl-C; `log` takes what it prints."""
-        with log.open("wb") as output:
-            process = await asyncio.create_subprocess_exec(
-                "bash", "-c", self.here(command),
-                env=ENVIRONMENT, stdout=output, stderr=output, start_new_session=True,
-            )  # fmt: skip
-        try:
-            yield
-        finally:
-            os.killpg(process.pid, signal.SIGINT)
-            await process.wait()
-
-
 async def _listens(port: int) -> bool:
     try:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -108,6 +65,14 @@ async def _listens(port: int) -> bool:
     writer.close()
     await writer.wait_closed()
     return True
+
+
+async def _is_ready(port: int) -> bool:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        try:
+            return (await client.get(f"http://127.0.0.1:{port}/health/ready")).status_code == httpx.codes.OK
+        except httpx.TransportError:
+            return False
 
 
 async def test_the_first_timer(system: System, tmp_path: Path) -> None:
@@ -130,7 +95,7 @@ async def test_the_first_timer(system: System, tmp_path: Path) -> None:
     api = await system.start_api()
     await system.start_controller()
     port = free_port()
-    reader = Reader(int(api.url.rpartition(":")[2]), port)
+    reader = Reader(api.url, f"http://127.0.0.1:{port}")
     log = tmp_path / "receiver.log"
 
     async with reader.running(receiver, log):
@@ -169,8 +134,40 @@ async def test_the_first_timer(system: System, tmp_path: Path) -> None:
 async def test_an_error(system: System) -> None:
     command, answer = blocks(section(README.read_text(), "Errors"))
     api = await system.start_api()
-    reader = Reader(int(api.url.rpartition(":")[2]), free_port())
+    reader = Reader(api.url)
     assert _message(await reader.run(command.text)) == _message(answer.text)
+
+
+async def test_a_schedule_and_the_first_key(system: System) -> None:
+    [schedule] = blocks(section(README.read_text(), "Schedules"))
+    first_key, use = blocks(section(README.read_text(), "Who may do what"))
+    api = await system.start_api()
+    reader = Reader(api.url)
+    made = json.loads(await reader.run(schedule.text))
+    assert (made["name"], made["timezone"], made["paused"]) == ("daily-report", "Europe/Berlin", False)
+    made = json.loads(await reader.run(first_key.text))
+    assert (made["name"], made["scopes"]) == ("operations", ["admin"])
+    assert json.loads(await reader.run(use.text, key=made["key"]))["timers"] == []
+    assert json.loads(await reader.run(use.text, key="another"))["status"] == 401
+
+
+async def test_the_parts_run_by_themselves(database_url: str, tmp_path: Path) -> None:
+    _, parts = blocks(section(README.read_text(), "A database of your own"))
+    upgrade, check, *services = parts.text.splitlines()
+    reader = Reader()
+    api_port, controller_port = free_port(), free_port()
+    async with AsyncExitStack() as stack:
+        url = stack.enter_context(scratch_database(database_url))
+        assert "schema empty -> " in await reader.run(upgrade, TIMER_DB_URL=url)
+        assert (await reader.run(check, TIMER_DB_URL=url)).endswith("fit\n")
+        for number, service in enumerate(services):
+            running = reader.running(
+                service, tmp_path / f"{number}.log",
+                TIMER_DB_URL=url, TIMER_API_PORT=str(api_port), TIMER_CONTROLLER_PORT=str(controller_port),
+            )  # fmt: skip
+            await stack.enter_async_context(running)
+        for port in (api_port, controller_port):
+            await poll(partial(_is_ready, port), 30, f"what listens at {port} to be ready")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
