@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import socket
 import threading
 import time
@@ -19,6 +20,8 @@ from commands import SmokeError, run
 PROJECT = f"timer-smoke-{os.getpid()}"
 RECEIVER_URL = "http://receiver:9000"
 APIS, CONTROLLERS = 2, 3
+PORTS = 20
+"""For the containers of the API, of which each takes another one."""
 FILES = ("docker-compose.yml", "deploy/compose/balanced.yml", "tests/compose/receiver.yml")
 
 
@@ -36,10 +39,18 @@ def wait_for(what: str, is_true: Callable[[], object], timeout_seconds: float) -
         time.sleep(0.2)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_ports(count: int) -> int:
+    """The first of so many in a row. Above them are those that the system gives to connections: one that is free
+    now may not be a minute later, when another container wants it."""
+    while True:
+        first = random.randrange(20_000, 32_000)
+        try:
+            for port in range(first, first + count):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return first
 
 
 def http(method: str, url: str, body: object = None, headers: dict[str, str] | None = None) -> Any:
@@ -58,14 +69,14 @@ class System:
     """Two APIs behind the proxy, controllers, the database, and a receiver that remembers."""
 
     def __init__(self, version: str) -> None:
-        self.api_url = f"http://127.0.0.1:{free_port()}"
+        proxy = free_ports(1 + PORTS)
+        self.api_url = f"http://127.0.0.1:{proxy}"
         # The system as a newcomer has it: with no settings of this shell, and with none of a .env in the tree.
         self.env = {name: value for name, value in os.environ.items() if not name.startswith("TIMER_")}
-        first = free_port()
         self.env |= {
             "TIMER_VERSION": version,
             "TIMER_PROXY_PORT": self.api_url.removeprefix("http://"),
-            "TIMER_HTTP_PORT": f"127.0.0.1:{first}-{first + 20}",
+            "TIMER_HTTP_PORT": f"127.0.0.1:{proxy + 1}-{proxy + PORTS}",
             "TIMER_CONTROLLERS": str(CONTROLLERS),
             "TIMER_APIS": str(APIS),
         }
