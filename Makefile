@@ -49,7 +49,7 @@ faults: install
 	$(BIN)/python -m timer_db engines mysql mariadb
 	$(BIN)/python -m tests.faults $(FAULTS)
 
-# Where a Docker engine runs: some fifteen minutes, the building of images included.
+# Where a Docker engine runs: some eight minutes, the making of images included.
 deployment:
 	@bash .cicd/deployment.sh
 

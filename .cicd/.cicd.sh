@@ -2,7 +2,8 @@
 # Builds the images of both services, tagged with the version in pyproject.toml and `latest`: bash .cicd/.cicd.sh
 #
 # Environment, all optional; it goes in as build arguments, and none of it stays in the images:
-#   CA_BUNDLE      file of certificate authorities (PEM) that the package index needs; default: $PIP_CERT
+#   CA_BUNDLE      file of certificate authorities (PEM) that the package index needs; default: $PIP_CERT, or else those
+#                  that this machine trusts
 #   PIP_INDEX_URL  PIP_EXTRA_INDEX_URL  PIP_TRUSTED_HOST  PIP_DEFAULT_TIMEOUT  PIP_RETRIES   as pip knows them
 #   HTTP_PROXY     HTTPS_PROXY          NO_PROXY          (or in small letters)
 #   PYTHON_IMAGE   another base image, for example from a registry of your own
@@ -33,6 +34,8 @@ done
 
 # An argument holds at most 128 KiB, half of a whole bundle: only what the base image does not trust yet goes in.
 bundle=${CA_BUNDLE:-${PIP_CERT:-}}
+trusted=/etc/ssl/certs/ca-certificates.crt
+[ -n "$bundle" ] || [ ! -r "$trusted" ] || bundle=$trusted
 if [ -n "$bundle" ]; then
     [ -r "$bundle" ] || fail "cannot read the certificates in $bundle"
     CA_CERTIFICATES=$(docker run --rm "$base" cat /etc/ssl/certs/ca-certificates.crt | awk '

@@ -19,9 +19,7 @@ prepare() {
     [ "$(id -u)" = 0 ] || fail "debootstrap needs root; run it with sudo"
     if ! command -v debootstrap >/dev/null; then
         command -v apt-get >/dev/null || fail "debootstrap is missing, and so is apt-get to install it"
-        apt-get update -qq
-        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-            debootstrap debian-archive-keyring >/dev/null
+        sh .cicd/apt_install.sh debootstrap debian-archive-keyring
     fi
     # Without a keyring debootstrap only warns and then trusts whatever the mirror sends.
     [ -r "$KEYRING" ] || fail "no keyring at $KEYRING; install debian-archive-keyring or set DEBIAN_KEYRING"

@@ -4,7 +4,7 @@ set -eu
 cd "$(dirname "$0")/.."
 fail() { printf 'install: %s\n' "$1" >&2; exit 1; }
 may_install() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; }
-apt_install() { apt-get -qq update && apt-get -qq install -y --no-install-recommends "$@" >/dev/null; }
+apt_install() { sh .cicd/apt_install.sh "$@"; }
 new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
 
 python=

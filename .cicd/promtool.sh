@@ -11,8 +11,9 @@ if command -v apt-get >/dev/null 2>&1; then
     work=$(mktemp -d)
     trap 'rm -rf "$work"' EXIT
     # Where nobody has asked for the lists yet, root does.
+    lists="$(pwd)/.cicd/apt_install.sh"
     (cd "$work" && { apt-get -qq download prometheus >/dev/null 2>&1 \
-        || { apt-get -qq update && apt-get -qq download prometheus >/dev/null; }; }) || true
+        || { sh "$lists" && apt-get -qq download prometheus >/dev/null; }; }) || true
     if ls "$work"/prometheus_*.deb >/dev/null 2>&1; then
         mkdir -p "$target" && dpkg -x "$work"/prometheus_*.deb "$target" && exit 0
     fi

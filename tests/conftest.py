@@ -62,6 +62,14 @@ def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.It
         longest_first(items)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What a test tells of what it did (`record_property("told", text)`), also when it passed."""
+    for report in terminalreporter.getreports("passed"):
+        if told := dict(report.user_properties).get("told"):
+            terminalreporter.section(report.nodeid)
+            terminalreporter.write(str(told))
+
+
 @pytest.fixture(scope="session")
 def server_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerOf]:
     """The server of an engine: started when it is first asked for, and not before the end stopped."""

@@ -1,9 +1,9 @@
 """Runs the compose system under a project name of its own, upgrades it, breaks it, and checks what arrives.
 
-    python3 tests/compose/smoke.py [--from TAG] [--to TAG]
+    python3 tests/compose/smoke.py [--from TAG] [--to TAG] [--seconds N]
 
 It needs docker, docker compose (or docker-compose 1.29) and the images, which `make deployment` makes, and nothing
-but Python's own library. It ends within fifteen minutes, with 0 when everything held, and removes what it started.
+but Python's own library. It ends within that time, with 0 when everything held, and removes what it started.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from commands import SmokeError, run, say
 from confinement import check_confinement
 from system import PROJECT, Creator, System, http, wait_for
 
-LIMIT_SECONDS = 840
+PREVIOUS = "previous"
+"""The tag of the version before, where its images were made."""
 
 
 def say_memory(system: System) -> None:
@@ -31,10 +32,13 @@ def say_memory(system: System) -> None:
             say(f"memory of {service}: {used}")
 
 
+def has_images(tag: str) -> bool:
+    return bool(run("docker", "image", "ls", "--quiet", f"timer_api:{tag}"))
+
+
 def give_up(signal_number: int, _: object) -> None:
     """Ends the run where it stands, but in order: what was started is removed."""
-    late = signal_number == signal.SIGALRM
-    raise SmokeError(f"not done after {LIMIT_SECONDS} s" if late else "told to stop")
+    raise SmokeError("not done in time" if signal_number == signal.SIGALRM else "told to stop")
 
 
 @contextmanager
@@ -82,15 +86,21 @@ def play(system: System, before: str | None, version: str) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="break the compose system, and see whether all is called")
-    parser.add_argument("--from", dest="before", help="the tag of earlier images, from which to upgrade")
+    parser.add_argument(
+        "--from",
+        dest="before",
+        help=f"the tag of earlier images, from which to upgrade (default: {PREVIOUS}, if any)",
+    )
     parser.add_argument("--to", dest="version", default="latest", help="the tag of the images that are tried")
+    parser.add_argument("--seconds", type=int, default=840, help="give up after so long (default: 840)")
     options = parser.parse_args()
     for number in (signal.SIGALRM, signal.SIGTERM):
         signal.signal(number, give_up)
-    signal.alarm(LIMIT_SECONDS)
+    signal.alarm(options.seconds)
+    before = options.before or (PREVIOUS if has_images(PREVIOUS) else None)
     try:
-        with running_system(options.before or options.version) as system:
-            play(system, options.before, options.version)
+        with running_system(before or options.version) as system:
+            play(system, before, options.version)
     except (SmokeError, OSError, HTTPException) as fault:
         say(f"FAILED: {fault}")
         return 1

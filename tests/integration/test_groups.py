@@ -6,6 +6,7 @@ import asyncio
 import base64
 import time
 from collections.abc import Awaitable
+from statistics import median
 from typing import Any
 
 from standardwebhooks import Webhook, WebhookVerificationError
@@ -217,9 +218,10 @@ async def test_calls_of_a_route_keep_to_its_rate_over_all_controllers(system: Sy
     )
     # By so much controllers may differ about the time, on a machine that is busy.
     assert worst <= rate * 0.2, worst
-    # From when all three work: most of the limit is reached.
-    steady = [at for at in times if times[0] + 1 < at < times[-1] - 1]
-    assert len(steady) / (steady[-1] - steady[0]) > 0.6 * rate
+    # From when all three work: most of the limit is reached, in most seconds; the machine may stand still in some.
+    begins = [times[0] + 1 + tenths / 10 for tenths in range(int(10 * (times[-1] - times[0] - 2)))]
+    in_a_second = [sum(begin <= at < begin + 1 for at in times) for begin in begins]
+    assert median(in_a_second) > 0.6 * rate, in_a_second
 
 
 async def test_a_route_that_fails_for_too_long_is_disabled_until_it_is_resumed(
