@@ -23,7 +23,7 @@ from benchmarks.sink import Sink
 from timer_db.domain.timer import NewTimer
 from timer_db.embedded import EmbeddedServer, EngineKind, install_engine
 from timer_db.engine import open_shards
-from timer_db.schema import upgrade
+from timer_db.migrate import upgrade
 
 CONTROLLER = "timer_controller"
 RECEIVERS = 10

@@ -23,8 +23,8 @@ from tests.system import System, free_port
 from tests.workers import ByFileAndEngine, longest_first
 from timer_db.embedded import EmbeddedServer, EngineKind, find_engine
 from timer_db.engine import Pool, open_shards, parse_url
+from timer_db.migrate import upgrade
 from timer_db.models import metadata
-from timer_db.schema import upgrade
 from timer_db.shards import Shards
 
 ServerOf = Callable[[EngineKind], EmbeddedServer]

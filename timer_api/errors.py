@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from timer_db.domain.errors import (
     ApiKeyNotFound,
+    Away,
     CollectionFull,
     CollectionInUse,
     CollectionNotFound,
@@ -203,18 +204,6 @@ def _field_error(
     elif message.startswith("Input should"):
         message = "it" + message.removeprefix("Input")
     return FieldError(path, _MESSAGES.get(kind, message))
-
-
-class Away(DatabaseUnavailable):
-    """Some of `servers` databases do not answer, or whichever they are. Its text is for everybody."""
-
-    def __init__(self, numbers: Collection[int], servers: int) -> None:
-        named = " and ".join(map(str, sorted(numbers)))
-        if servers == 1 or not numbers:
-            what = "the database cannot be reached"
-        else:
-            what = f"database {named} does not answer" if len(numbers) == 1 else f"databases {named} do not answer"
-        super().__init__(f"{what}; try again soon")
 
 
 def from_error(error: TimerError) -> Problem:

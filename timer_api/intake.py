@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from timer_db.domain.errors import DatabaseUnavailable
+from timer_db.domain.errors import Away, DatabaseUnavailable
 from timer_db.operations.schedule import Scheduled
 
 log = logging.getLogger(__name__)
@@ -91,6 +91,14 @@ class Intake(Generic[Item, Made]):
     def waiting(self) -> int:
         """Items in the line."""
         return self._line_timers
+
+    def refuse(self, refusal: Exception) -> None:
+        """Nothing of what waits and was not begun is stored: this comes of each."""
+        while self._line:
+            waiting = self._line.popleft()
+            if not waiting.answer.done():
+                waiting.answer.set_result([refusal] * len(waiting.items))
+        self._line_timers = self._line_bytes = 0
 
     async def put(self, item: Item, size_bytes: int) -> Made:
         """Store one item; returns when it is committed.
@@ -196,5 +204,11 @@ class Intake(Generic[Item, Made]):
         """Once more after a lost connection: the first try may have met one that was stale."""
         try:
             return await self._store_together(items)
-        except DatabaseUnavailable:
-            return await self._store_together(items)
+        except Away:
+            raise
+        except DatabaseUnavailable as lost:
+            try:
+                return await self._store_together(items)
+            except Away:
+                # That nothing was begun is true of the second try only.
+                raise lost from None

@@ -13,9 +13,8 @@ from contextvars import ContextVar
 from functools import partial
 from typing import TypeVar
 
-from timer_api.errors import Away
 from timer_api.service import Service
-from timer_db.domain.errors import DatabaseUnavailable
+from timer_db.domain.errors import Away, DatabaseUnavailable
 from timer_db.operations.watch import LOOK_SECONDS
 from timer_db.shards import Shard, Shards
 

@@ -12,19 +12,21 @@ from timer_api import errors
 from timer_api.admission import Admission
 from timer_api.api_keys.gate import Gate
 from timer_api.errors import Problem
-from timer_api.intake import Intake, IntakeLimits, Stored
+from timer_api.intake import IntakeLimits, Stored
+from timer_api.lines import Lines
 from timer_api.metrics.collector import ApiCollector
 from timer_api.metrics.tally import Tally
 from timer_api.settings import ApiSettings
 from timer_api.waiting import WaitingLimits
 from timer_db.clock import DatabaseClock
-from timer_db.domain.errors import DatabaseError, DatabaseUnavailable, KeyReused, NameTaken
+from timer_db.domain.errors import Away, DatabaseError, DatabaseUnavailable, KeyReused, NameTaken
 from timer_db.domain.idempotency import AnswerGiven, KeyAsked, KeyHeld
+from timer_db.domain.ids import shard_of
 from timer_db.domain.timer import NewTimer
 from timer_db.engine import Pool, open_shards
 from timer_db.metrics import Metrics
 from timer_db.operations.directory import DirectoryKeeper
-from timer_db.operations.idempotency import hold_keys, keep_answers
+from timer_db.operations.idempotency import hold_keys, home_of, keep_answers
 from timer_db.operations.schedule import Scheduled, schedule
 from timer_db.operations.watch import ClockKeeper, ConnectRetry
 
@@ -34,6 +36,11 @@ _KEY_BYTES = 100
 """What a key that waits takes."""
 _ANSWERS_BYTES = 1024 * 1024
 """Answers that are kept in one commit; the largest of them comes on top."""
+
+
+def _number_of(timer: NewTimer) -> int:
+    return shard_of(timer.id)
+
 
 OnFatal = Callable[[str], None]
 """Told, once and in one line, why the service cannot go on."""
@@ -53,16 +60,16 @@ class Service:
             wait_seconds=settings.db_connect_wait_seconds,
             wait_max_seconds=settings.db_connect_wait_max_seconds,
         )
-        self.keeper = ClockKeeper(self.shards, self.clock, retry)
-        self.intake = Intake(
-            self._schedule,
-            IntakeLimits(line_timers=settings.api_queue_timers, line_bytes=settings.api_queue_bytes),
-        )
-        self._keys = Intake(self._hold_keys, name="key writer")
-        self._answers = Intake(self._keep_answers, IntakeLimits(batch_bytes=_ANSWERS_BYTES), name="answer writer")
-        # Batches have a line and writers of their own, so that no single create stands behind one.
-        self.batch_intake = Intake(self._schedule, name="batch writer")
-        self._lines: tuple[Intake[Any, Any], ...] = (self._keys, self.intake, self.batch_intake, self._answers)
+        self.keeper = ClockKeeper(self.shards, self.clock, retry, self._refuse_what_waits)
+        place = (self.shards, self.keeper)
+        limits = IntakeLimits(line_timers=settings.api_queue_timers, line_bytes=settings.api_queue_bytes)
+        self._creates = Lines(*place, _number_of, self._schedule, limits)
+        # Batches have lines and writers of their own, so that no single create stands behind one.
+        self._batches = Lines(*place, _number_of, self._schedule, name="batch writer")
+        self._keys = Lines(*place, self._home_of, self._hold_keys, name="key writer")
+        kept = IntakeLimits(batch_bytes=_ANSWERS_BYTES)
+        self._answers = Lines(*place, self._home_of, self._keep_answers, kept, name="answer writer")
+        self._lines: tuple[Lines[Any, Any], ...] = (self._keys, self._creates, self._batches, self._answers)
         self.admission = Admission(settings.api_batch_queue_bytes)
         self.gate = Gate(self.shards, settings.api_keys_given, monotonic)
         self.directory = DirectoryKeeper(self.shards)
@@ -72,7 +79,7 @@ class Service:
             ApiCollector(
                 self.tally,
                 is_ready=lambda: self.unready_because is None,
-                lines=lambda: {"creates": self.intake.waiting, "batches": self.batch_intake.waiting},
+                lines=lambda: {"creates": self._creates.waiting, "batches": self._batches.waiting},
             ),
         )
         self._limits = WaitingLimits(self.shards, self.directory, monotonic)
@@ -105,7 +112,7 @@ class Service:
     @property
     def unavailable(self) -> Problem:
         """What to answer while it is not ready."""
-        return errors.from_error(errors.Away(self.keeper.away, len(self.shards)))
+        return errors.from_error(Away(self.keeper.away, len(self.shards)))
 
     async def hold(self, asked: KeyAsked) -> KeyHeld:
         """An idempotency key for a request. Raises KeyReused, and LineFull when too much waits."""
@@ -116,20 +123,20 @@ class Service:
         return await self._answers.put(given, len(given.packed))
 
     async def store(self, timer: NewTimer, size_bytes: int) -> Scheduled:
-        """As `Intake.put`. Raises CollectionFull when too many of its collection wait."""
+        """As `Lines.put`. Raises CollectionFull when too many of its collection wait."""
         if timer.owner.collection_id not in self.directory.current.limited:
-            return await self.intake.put(timer, size_bytes)
+            return await self._creates.put(timer, size_bytes)
         async with self._limits.admit([timer]) as refused:
             if refused:
                 raise refused[timer.id]
-            return await self.intake.put(timer, size_bytes)
+            return await self._creates.put(timer, size_bytes)
 
     async def store_all(self, timers: Sequence[NewTimer], size_bytes: int) -> Sequence[Stored]:
-        """As `Intake.put_all` of batches, with CollectionFull for those of which too many wait."""
+        """As `Lines.put_all` of batches, with CollectionFull for those of which too many wait."""
         try:
             async with self._limits.admit(timers) as refused:
                 kept = [timer for timer in timers if timer.id not in refused]
-                stored = iter(await self.batch_intake.put_all(kept, size_bytes) if kept else ())
+                stored = iter(await self._batches.put_all(kept, size_bytes) if kept else ())
                 return [refused[timer.id] if timer.id in refused else next(stored) for timer in timers]
         except DatabaseUnavailable as error:
             return [error] * len(timers)  # how many there are could not be read
@@ -141,6 +148,13 @@ class Service:
         if not self.keeper.is_ready:
             return "the database cannot be used now; the log says why"
         return None if self.gate.is_known else "the API keys were not read yet"
+
+    def _home_of(self, about: KeyAsked | AnswerGiven) -> int:
+        return home_of(self.shards, about.key_sha256).number
+
+    def _refuse_what_waits(self, number: int) -> None:
+        for lines in self._lines:
+            lines.refuse(Away([number], len(self.shards)))
 
     async def _schedule(self, timers: Sequence[NewTimer]) -> Sequence[Scheduled | NameTaken]:
         stored = await schedule(self.shards, timers)
@@ -169,6 +183,7 @@ class Service:
 
     async def _keep_in_touch(self) -> None:
         await self.keeper.wait_until_ready()
+        self.keeper.refuse_while_away()
         await self.gate.wait_until_known()
         await self.directory.refresh()
         self.reached.set()

@@ -26,12 +26,12 @@ class ApiSettings(DatabaseSettings):
         4096,
         ge=1,
         le=1_000_000,
-        description="How many creates may wait for the database; past it the answer is 503 with Retry-After.",
+        description="How many creates may wait for a database; past it the answer is 503 with Retry-After.",
     )
     api_queue_bytes: int = Field(
         67_108_864,
         ge=1_048_576,
-        description="How many bytes of creates may wait for the database; past it the answer is 503 too.",
+        description="How many bytes of creates may wait for a database; past it the answer is 503 too.",
     )
     api_body_bytes: int = Field(
         1_048_576, ge=1024, le=8_388_608, description="The largest request body; past it the answer is 413."

@@ -11,7 +11,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from timer_db import key_commands, schema
+from timer_db import key_commands, migrate
 from timer_db.configuration import read_or_exit
 from timer_db.domain.errors import DatabaseError, DatabaseUnavailable
 from timer_db.domain.states import TimerState
@@ -72,7 +72,7 @@ async def _with_database(options: argparse.Namespace, settings: DatabaseSettings
 async def _upgrade(shards: Shards, retry: ConnectRetry) -> int:
     await reach(shards, retry)
     for shard in shards:
-        before, after = await schema.upgrade(shard.engine)
+        before, after = await migrate.upgrade(shard.engine)
         _say(f"database {shard.number}: schema {before or 'empty'} -> {after}")
     return 0
 

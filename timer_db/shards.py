@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -51,9 +51,11 @@ class Shards:
         """Where the timer with this name lives, whoever asks."""
         return self._shards[zlib.crc32(f"{collection}\0{name}".encode()) % len(self._shards)]
 
-    def for_new(self, draw: int) -> Shard:
-        """A shard for a timer without a name; `draw` is any number, evenly spread."""
-        return self._shards[draw % len(self._shards)]
+    def for_new(self, draw: int, away: Collection[int] = ()) -> Shard:
+        """A shard for a timer without a name, one that is not away if there is any; `draw` is any number, evenly
+        spread."""
+        likely = [shard for shard in self._shards if shard.number not in away] if away else self._shards
+        return (likely or self._shards)[draw % len(likely or self._shards)]
 
     async def close(self) -> None:
         """Close every connection."""

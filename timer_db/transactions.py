@@ -138,11 +138,27 @@ _AWAY = _LOST | {
     1927,  # MariaDB: connection was killed
     3100,  # Group Replication: the before-commit hook failed, as in a minority
 }
+Check = Callable[[], None]
+"""Raises DatabaseUnavailable while it is known that a server does not answer."""
+
+_checks: WeakKeyDictionary[AsyncEngine, Check] = WeakKeyDictionary()
+
 # When a connection was last found dead (monotonic seconds). Older ones would each fail a transaction first.
 _lost_at: WeakKeyDictionary[AsyncEngine, float] = WeakKeyDictionary()
 
 
-async def run(engine: AsyncEngine, work: Work[Result], *, patience_seconds: float = PATIENCE_SECONDS) -> Result:
+def refuse_while_away(engine: AsyncEngine, check: Check) -> None:
+    """From now on, what `check` raises is raised by `run` at once: nobody waits for a server that is away."""
+    _checks[engine] = check
+
+
+async def run(
+    engine: AsyncEngine,
+    work: Work[Result],
+    *,
+    patience_seconds: float = PATIENCE_SECONDS,
+    even_if_away: bool = False,
+) -> Result:
     """`work` in one transaction, committed when it returns, rolled back when it raises.
 
     A deadlock or a lock wait that timed out is tried again, a few times. A connection that is lost raises
@@ -150,6 +166,8 @@ async def run(engine: AsyncEngine, work: Work[Result], *, patience_seconds: floa
     to repeat `work` safely, or to read back what it did. A cancelled caller leaves the transaction to end by
     itself: a query in flight is never cut, since aiomysql's connection would be useless and its lock alive.
     """
+    if not even_if_away and (check := _checks.get(engine)):
+        check()
     return await _unbroken(_run_with_retries(engine, work, patience_seconds))
 
 

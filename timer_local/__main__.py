@@ -18,8 +18,8 @@ from timer_db.embedded import EmbeddedError, EmbeddedServer, find_engine
 from timer_db.embedded.datadir import remembered_kind
 from timer_db.engine import open_shards
 from timer_db.logs import log_to_stderr
+from timer_db.migrate import upgrade
 from timer_db.operations.watch import ConnectRetry, reach
-from timer_db.schema import upgrade
 from timer_local.parts import Database, Part, Program
 from timer_local.settings import LocalSettings
 

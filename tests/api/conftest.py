@@ -21,7 +21,7 @@ from timer_api.app import FrontDoor, create_app
 from timer_api.settings import ApiSettings
 from timer_db.embedded import EmbeddedServer
 from timer_db.engine import Engine, Pool, open_engine, parse_url
-from timer_db.schema import upgrade
+from timer_db.migrate import upgrade
 
 CountTimers = Callable[[], Awaitable[int]]
 

@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from itertools import count
 from typing import NamedTuple
 from uuid import UUID
 
@@ -19,10 +20,13 @@ import pytest_asyncio
 from tests.conftest import ServerOf, empty, upgrade_at
 from tests.db.scratch import scratch_database
 from tests.system import Api, System, poll, wait_for_log
+from timer_db.domain.idempotency import key_sha256
 from timer_db.domain.ids import shard_of
 from timer_db.embedded import EmbeddedServer, EngineKind
 from timer_db.engine import open_shards
+from timer_db.operations.idempotency import home_of
 from timer_db.operations.membership import join
+from timer_db.shards import Shards
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -42,6 +46,9 @@ class Scene(NamedTuple):
     frozen: EmbeddedServer
     ids: dict[int, list[str]]
     """Timers by their databases."""
+    names: dict[int, str]
+    """Of one of them each."""
+    shards: Shards
 
 
 @pytest.fixture(scope="module")
@@ -64,14 +71,15 @@ async def scene(servers: tuple[EmbeddedServer, EmbeddedServer]) -> AsyncIterator
             shards = open_shards(urls)
             for shard in shards:
                 await join(shard.engine, "worker-1", 100 + shard.number, "1.0")
-            await shards.close()
             # Names spread evenly; without them, a batch is kept together.
             timers = [{"delay": 3600, "url": "https://example.com", "name": f"{n}"} for n in range(TIMERS)]
             made = (await api.client.post("/timers/batch", json={"timers": timers})).json()["results"]
             ids: dict[int, list[str]] = {}
             for timer in made:
                 ids.setdefault(shard_of(UUID(timer["id"])), []).append(timer["id"])
-            yield Scene(api, other, ids)
+            names = {shard_of(UUID(timer["id"])): timer["name"] for timer in made}
+            yield Scene(api, other, ids, names, shards)
+            await shards.close()
 
 
 @contextmanager
@@ -186,8 +194,70 @@ async def test_a_page_that_began_on_all_goes_on_without_the_one_that_is_away(sce
         assert listed <= set(scene.ids[2])
 
 
+async def test_writes_go_to_those_that_answer_and_others_are_refused_at_once(scene: Scene) -> None:
+    client, there, named = scene.api.client, scene.ids[FROZEN][0], scene.names
+    later = {"delay": 3600, "url": "https://example.com"}
+
+    async def create(**fields: str) -> httpx.Response:
+        return await client.post("/timers", json={**later, **fields})
+
+    async with frozen(scene):
+        # Nobody knows it yet: who needs another one waits for nobody who needs this one.
+        stuck = [asyncio.create_task(create(name=named[FROZEN], meta=f"{n}")) for n in range(3)]
+        began_at = time.monotonic()
+        answers = await asyncio.gather(
+            *(create(name=named[number], meta="other") for number in (0, 2) for _ in range(10))
+        )
+        assert {answer.status_code for answer in answers} == {409}, "the name is in use, as that database says"
+        assert time.monotonic() - began_at < AT_ONCE_SECONDS
+
+        await poll(lambda: is_known_to_be_away(scene), SOON_SECONDS, "the database to be known to be away")
+        began_at = time.monotonic()
+        # Without a name they go to one that answers.
+        made = await asyncio.gather(*(create() for _ in range(30)))
+        assert {answer.status_code for answer in made} == {201}
+        assert {shard_of(UUID(answer.json()["id"])) for answer in made} == {0, 2}
+        batch = {"timers": [*([later] * 5), *({**later, "name": f"new {n}"} for n in range(60))]}
+        for headers in ({}, {"Idempotency-Key": key_on(scene, 0)}):
+            results = (await client.post("/timers/batch", json=batch, headers=headers)).json()["results"]
+            refused = [each["error"] for each in results if "error" in each]
+            assert 0 < len(refused) < 60
+            assert {(each["status"], each["detail"], each.get("timer_id")) for each in refused} == {
+                (503, NAMED, None)
+            }
+        writes = [
+            create(name=named[FROZEN]),
+            client.delete(f"/timers/{there}"),
+            client.patch(f"/timers/{there}", json={"delay": 7200}),
+            client.post(f"/timers/{there}/fire"),
+            client.post(f"/timers/{there}/replay"),
+            client.put(f"/collections/default/timers/{named[FROZEN]}", json=later),
+            client.post("/timers", json=later, headers={"Idempotency-Key": key_on(scene, FROZEN)}),
+            client.post("/timers/cancel", json={"ids": [there]}),
+        ]
+        for answer in await asyncio.gather(*writes):
+            assert (answer.status_code, answer.json()["detail"]) == (503, NAMED), answer.request.url
+        assert time.monotonic() - began_at < AT_ONCE_SECONDS
+    # What was on its way is answered as that database says when it is back; what waited behind it was refused.
+    ended = await asyncio.gather(*stuck)
+    refused = [answer for answer in ended if answer.status_code != 409]
+    assert len(refused) < len(ended)
+    assert {(answer.status_code, answer.json()["detail"]) for answer in refused} <= {(503, NAMED)}
+
+
+async def is_known_to_be_away(scene: Scene) -> bool:
+    return (await scene.api.client.get(f"/timers/{scene.ids[FROZEN][0]}")).status_code == 503
+
+
+def key_on(scene: Scene, number: int) -> str:
+    """An idempotency key that this database holds."""
+    keys = map("key-{}".format, count())
+    return next(key for key in keys if home_of(scene.shards, key_sha256(b"", key.encode())).number == number)
+
+
 async def test_it_stops_in_order_meanwhile(scene: Scene) -> None:
     """The last of these tests: the process ends."""
     with stopped(scene.frozen):
         await asked(scene, ["/timers", "/collections"], SOON_SECONDS)
-        assert await scene.api.service.terminate(AT_ONCE_SECONDS) == 0
+        # A look of the console that is on its way is waited for, for two seconds.
+        assert await scene.api.service.terminate(SOON_SECONDS) == 0

@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from tests.db.wire import count_commits
 from timer_api.intake import Intake, IntakeLimits, LineFull, Store
-from timer_db.domain.errors import DatabaseUnavailable, NameTaken
+from timer_db.domain.errors import Away, DatabaseUnavailable, NameTaken
 from timer_db.domain.ids import new_id
 from timer_db.domain.states import TimerState
 from timer_db.domain.timer import NewTimer, Timer
@@ -258,6 +258,54 @@ async def test_a_stop_stores_what_waits_and_takes_nobody_new() -> None:
         database.gate.release()
         await stopping
         assert len(await asyncio.gather(*answers)) == 5
+
+
+async def test_what_waits_is_refused_and_what_was_begun_is_not() -> None:
+    """When it becomes known that the database is away."""
+    database = Database()
+    async with intake(database.schedule, line_timers=3) as line:
+        (begun,) = put_all(line, [new_timer()])
+        await database.begun.acquire()
+        waiting = [*put_all(line, [new_timer() for _ in range(2)]), asyncio.create_task(put_one(line))]
+        await settled()
+        waiting[0].cancel()
+        line.refuse(Away([0], 1))
+        for answer in waiting[1:]:
+            with pytest.raises(Away):
+                await answer
+        assert (line.waiting, begun.done()) == (0, False)
+        # There is room again, and what comes later is stored.
+        later = put_all(line, [new_timer() for _ in range(3)])
+        for _ in range(2):
+            database.gate.release()
+        await asyncio.gather(begun, *later)
+    assert database.sizes == [1, 3]
+
+
+async def put_one(line: Line) -> Scheduled:
+    (stored,) = await line.put_all([new_timer()], 100)
+    if isinstance(stored, Exception):
+        raise stored
+    return stored
+
+
+@pytest.mark.parametrize(
+    ("failures", "tries", "told"),
+    [
+        ([Away([0], 1)], 1, Away),
+        ([DatabaseUnavailable("lost"), Away([0], 1)], 2, DatabaseUnavailable),
+    ],
+)
+async def test_that_nothing_was_begun_is_told_only_of_the_first_try(
+    failures: list[Exception], tries: int, told: type[Exception]
+) -> None:
+    database = Database(open_at_once=True)
+    database.failures = failures
+    async with intake(database.schedule) as line:
+        with pytest.raises(DatabaseUnavailable) as raised:
+            await line.put(new_timer(), 100)
+    assert type(raised.value) is told
+    assert len(database.batches) == tries
 
 
 async def test_a_stop_does_not_wait_for_ever() -> None:

@@ -16,7 +16,7 @@ from tests.receiver import OK, Arrival
 from tests.system import Api, System, free_port
 from timer_db.embedded import EmbeddedServer, EngineKind, find_engine
 from timer_db.engine import open_shards
-from timer_db.schema import upgrade
+from timer_db.migrate import upgrade
 
 TARGET = Path(__file__).parents[2] / "docs/console"
 DESKTOP = {"width": 1180, "height": 820}

@@ -26,10 +26,11 @@ PREVIOUS = "previous"
 
 def say_memory(system: System) -> None:
     """What each container uses at the end, for whoever sets the limits."""
-    for service in ("timer-api", "timer-controller", "timer-db", "proxy"):
-        for container in system.containers(service):
-            used = run("docker", "stats", "--no-stream", "--format", "{{.MemUsage}}", container)
-            say(f"memory of {service}: {used}")
+    services = ("timer-api", "timer-controller", "timer-db", "proxy")
+    containers = [container for service in services for container in system.containers(service)]
+    form = "{{.Name}}: {{.MemUsage}}"
+    for used in run("docker", "stats", "--no-stream", "--format", form, *containers).splitlines():
+        say(f"memory of {used.removeprefix(PROJECT)[1:]}")
 
 
 def has_images(tag: str) -> bool:

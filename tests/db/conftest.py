@@ -14,7 +14,7 @@ from tests.db.desk import Desk
 from tests.one_engine import alternate_engines
 from timer_db.embedded import EmbeddedServer
 from timer_db.engine import Pool, open_engine, open_shards, parse_url
-from timer_db.schema import upgrade
+from timer_db.migrate import upgrade
 from timer_db.shards import Shards
 
 # Its asserts tell what they compared, as those of test files do.

@@ -15,8 +15,9 @@ from tests.db.desk import Desk
 from tests.db.proxy import Proxy
 from tests.db.scratch import scratch_database
 from tests.system import poll
+from timer_db import schema
 from timer_db.clock import DatabaseClock
-from timer_db.domain.errors import DatabaseUnavailable, DatabaseUnfit, SchemaMismatch
+from timer_db.domain.errors import Away, DatabaseUnavailable, DatabaseUnfit, SchemaMismatch
 from timer_db.embedded import EmbeddedServer
 from timer_db.engine import Pool, open_shards
 from timer_db.operations import probe, watch
@@ -157,7 +158,8 @@ async def test_each_of_several_is_known_to_answer_or_not(
 ) -> None:
     monkeypatch.setattr(watch, "LOOK_SECONDS", 0.01)
     shards = open_shards([database_url, proxy.url], Pool(size=2))
-    keeper = ClockKeeper(shards, DatabaseClock(), SOON)
+    told: list[int] = []
+    keeper = ClockKeeper(shards, DatabaseClock(), SOON, told.append)
     assert keeper.away == {0, 1}
     running = asyncio.create_task(keeper.run())
     # Also while one that does not answer keeps the first contact from being made.
@@ -173,9 +175,20 @@ async def test_each_of_several_is_known_to_answer_or_not(
     await poll(lambda: _is(keeper.away == {1}), 20, "the outage to be noticed")
     assert keeper.is_ready, "the first one answers"
     assert "database 1 is away: no connection to the database" in caplog.text
+    assert told == [1, 1], "once in each outage"
     running.cancel()
     with suppress(asyncio.CancelledError):
         await running
+
+    keeper.refuse_while_away()
+    home, other = shards
+    await schema.check(home.engine)
+    refused = proxy.refused
+    with pytest.raises(Away, match="database 1 does not answer"):
+        await schema.check(other.engine)
+    assert proxy.refused == refused, "it was not asked"
+    proxy.is_refusing = False
+    await look(other.engine, DatabaseClock())
     await shards.close()
 
 

@@ -15,10 +15,10 @@ from timer_db.domain.states import Outcome, TimerState
 from timer_db.domain.timer import NewTimer, Timer
 from timer_db.embedded import EmbeddedServer
 from timer_db.engine import Pool, open_shards
+from timer_db.migrate import upgrade
 from timer_db.operations.cancel import cancel
 from timer_db.operations.inspect import TimerPage, get_timer, list_attempts, list_timers
 from timer_db.operations.schedule import schedule
-from timer_db.schema import upgrade
 from timer_db.shards import Shards
 
 PER_STATE = 7

@@ -10,9 +10,9 @@ import pytest_asyncio
 from tests.db.scratch import run, scratch_database
 from timer_db.embedded import EmbeddedServer
 from timer_db.engine import Engine, Pool, open_engine, parse_url
+from timer_db.migrate import upgrade
 from timer_db.models import metadata
 from timer_db.operations import doctor
-from timer_db.schema import upgrade
 from timer_db.shards import Shard
 
 

@@ -19,7 +19,7 @@ from tests.faults.scene import Fault, Scale, Scene, now_us
 from tests.faults.stage import Stage
 from timer_db.embedded import EmbeddedServer, Engine
 from timer_db.engine import open_shards
-from timer_db.schema import upgrade
+from timer_db.migrate import upgrade
 from timer_db.transactions import ABANDONED_SECONDS
 
 SETTLE_SECONDS = 120.0

@@ -30,9 +30,9 @@ from timer_db.domain.states import OnUnknown, TimerState
 from timer_db.embedded import EmbeddedServer, EngineKind, find_engine
 from timer_db.embedded.errors import EmbeddedError
 from timer_db.engine import Pool, open_shards
+from timer_db.migrate import upgrade
 from timer_db.operations import membership, rescue, restored
 from timer_db.operations.directory import DirectoryKeeper
-from timer_db.schema import upgrade
 from timer_db.shards import Shards
 
 POSITION = re.compile(rb"(?:MASTER|SOURCE)_LOG_FILE='(\S+?)', (?:MASTER|SOURCE)_LOG_POS=(\d+);")

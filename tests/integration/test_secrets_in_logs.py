@@ -20,7 +20,7 @@ from tests.receiver import OK, Arrival
 from tests.system import Service, System, poll
 from timer_db.embedded import EmbeddedServer
 from timer_db.engine import Pool, open_engine, parse_url
-from timer_db.schema import upgrade
+from timer_db.migrate import upgrade
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 from tests.db import scratch
-from timer_db import schema
+from timer_db import migrate
 from timer_db.embedded import EmbeddedServer, EngineKind, find_engine
 from timer_db.engine import Engine, Pool, open_engine, parse_url
 
@@ -63,7 +63,7 @@ async def upgrade_to(engine: Engine, revision: str) -> None:
     """Bring the tables to this revision."""
 
     def upgrade(connection: Connection) -> None:
-        config = schema._config()
+        config = migrate.config()
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
         connection.commit()
@@ -87,7 +87,7 @@ async def _create_all_the_time(engine: Engine, stop: asyncio.Event) -> float:
 
 async def _measure(url: str, timers: int) -> None:
     engine = open_engine(parse_url(url), Pool(size=4))
-    scripts = ScriptDirectory.from_config(schema._config())
+    scripts = ScriptDirectory.from_config(migrate.config())
     revisions = [script.revision for script in reversed(list(scripts.walk_revisions()))]
     await upgrade_to(engine, revisions[0])
     await asyncio.to_thread(_fill, url, timers)

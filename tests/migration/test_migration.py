@@ -6,15 +6,17 @@ import asyncio
 import os
 import re
 import sys
+from pathlib import Path
 
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import CheckConstraint, Connection, inspect
 
 from tests.db import scratch
-from timer_db import schema
+from timer_db import migrate, schema
 from timer_db.domain.errors import DatabaseUnavailable, SchemaMismatch
 from timer_db.engine import Engine, Pool, open_engine, parse_url
 from timer_db.models import metadata
@@ -25,15 +27,22 @@ def _tables(url: str) -> set[str]:
 
 
 async def test_from_empty_to_this_version(bare: Engine, bare_url: str) -> None:
-    assert await schema.upgrade(bare) == (None, schema.wanted_version())
+    assert await migrate.upgrade(bare) == (None, schema.wanted_version())
     await schema.check(bare)
     assert _tables(bare_url) == {*metadata.tables, "alembic_version", "timers_readable"}
     assert scratch.run(bare_url, "SELECT id, name FROM collections") == [(1, "default")]
 
 
+def test_the_version_is_alembics() -> None:
+    scripts = ScriptDirectory.from_config(migrate.config())
+    assert [schema.wanted_version()] == scripts.get_heads()
+    for script in scripts.walk_revisions():
+        assert Path(script.path).name.startswith(f"{script.revision}_")
+
+
 async def test_the_migrations_make_the_models(bare: Engine) -> None:
     """Table by table, column by column: alembic finds nothing that it would change."""
-    await schema.upgrade(bare)
+    await migrate.upgrade(bare)
 
     def differences(connection: Connection) -> list[object]:
         options = {"compare_type": True, "compare_server_default": True}
@@ -45,7 +54,7 @@ async def test_the_migrations_make_the_models(bare: Engine) -> None:
 
 async def test_what_alembic_does_not_compare_agrees_too(bare: Engine) -> None:
     """Primary keys in their order, CHECKs by name, collations and the engine."""
-    await schema.upgrade(bare)
+    await migrate.upgrade(bare)
 
     def look(connection: Connection) -> None:
         found = inspect(connection)
@@ -77,7 +86,7 @@ async def test_what_alembic_does_not_compare_agrees_too(bare: Engine) -> None:
 
 async def test_the_tables_of_the_models_and_of_the_migrations_are_the_same(bare: Engine, bare_url: str) -> None:
     """Made both ways and written out by the server."""
-    await schema.upgrade(bare)
+    await migrate.upgrade(bare)
     with scratch.scratch_database(bare_url) as other_url:
         other = open_engine(parse_url(other_url), Pool(size=1))
         async with other.connect() as connection:
@@ -97,17 +106,17 @@ def _shown(url: str, table: str) -> set[str]:
 
 
 async def test_upgrading_again_changes_nothing(bare: Engine, bare_url: str) -> None:
-    await schema.upgrade(bare)
+    await migrate.upgrade(bare)
     scratch.run(bare_url, "INSERT INTO collections (name, created_at_us) VALUES ('kept', 1)")
     before = {table: _shown(bare_url, table) for table in metadata.tables}
-    assert await schema.upgrade(bare) == (schema.wanted_version(), schema.wanted_version())
+    assert await migrate.upgrade(bare) == (schema.wanted_version(), schema.wanted_version())
     assert {table: _shown(bare_url, table) for table in metadata.tables} == before
     assert len(scratch.run(bare_url, "SELECT * FROM collections")) == 2
 
 
 async def test_of_many_upgrades_at_once_one_does_the_work(bare: Engine) -> None:
     wanted = schema.wanted_version()
-    results = await asyncio.gather(*(schema.upgrade(bare) for _ in range(3)))
+    results = await asyncio.gather(*(migrate.upgrade(bare) for _ in range(3)))
     assert sorted(results, key=str) == sorted([(None, wanted), (wanted, wanted), (wanted, wanted)], key=str)
 
 
@@ -145,10 +154,10 @@ async def _timer_db(verb: str, url: str) -> tuple[int | None, str]:
 
 
 async def test_down_to_nothing_and_up_again(bare: Engine, bare_url: str) -> None:
-    await schema.upgrade(bare)
+    await migrate.upgrade(bare)
 
     def downgrade(connection: Connection) -> None:
-        config = schema._config()
+        config = migrate.config()
         config.attributes["connection"] = connection
         command.downgrade(config, "base")
         connection.commit()
@@ -158,7 +167,7 @@ async def test_down_to_nothing_and_up_again(bare: Engine, bare_url: str) -> None
     assert _tables(bare_url) == {"alembic_version"}
     with pytest.raises(SchemaMismatch, match="missing"):
         await schema.check(bare)
-    await schema.upgrade(bare)
+    await migrate.upgrade(bare)
     await schema.check(bare)
 
 
@@ -169,7 +178,7 @@ async def test_missing_tables_are_named(bare: Engine) -> None:
 
 
 async def test_tables_of_an_older_version_are_named(bare: Engine, bare_url: str) -> None:
-    await schema.upgrade(bare)
+    await migrate.upgrade(bare)
     scratch.run(bare_url, "UPDATE alembic_version SET version_num = '0000'")
     with pytest.raises(SchemaMismatch, match="0000") as mismatch:
         await schema.check(bare)
@@ -180,11 +189,11 @@ async def test_tables_of_a_newer_version_will_do(
     bare: Engine, bare_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """While services are replaced one by one, those of the version before start again too."""
-    await schema.upgrade(bare)
+    await migrate.upgrade(bare)
     scratch.run(bare_url, "UPDATE alembic_version SET version_num = '9999'")
     assert await schema.check(bare) == "9999"
     assert "the database's schema is 9999, and this version's is" in caplog.text
-    assert await schema.upgrade(bare) == ("9999", "9999")
+    assert await migrate.upgrade(bare) == ("9999", "9999")
 
 
 async def test_an_absent_server_is_no_mismatch() -> None:

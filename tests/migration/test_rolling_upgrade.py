@@ -21,7 +21,7 @@ from tests.history import wait_for_states
 from tests.migration.durations import upgrade_to
 from tests.receiver import OK
 from tests.system import Api, System
-from timer_db import schema
+from timer_db import migrate, schema
 from timer_db.domain.errors import DatabaseError
 from timer_db.domain.states import TimerState
 from timer_db.embedded import EmbeddedServer
@@ -70,7 +70,7 @@ async def test_both_versions_work_side_by_side(
     await receiver.wait_for_ids(len(ids))
     later = await old_api.create_many(20, url=url, hours=24)
 
-    result, during = await asyncio.gather(schema.upgrade(bare), old_api.create_many(200, url=url, seconds=0))
+    result, during = await asyncio.gather(migrate.upgrade(bare), old_api.create_many(200, url=url, seconds=0))
     assert result == (before, schema.wanted_version())
     ids += during
 
@@ -155,13 +155,13 @@ async def test_a_table_in_use_ends_the_upgrade_soon_and_leaves_it_to_be_tried_ag
     bare: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else every create and every claim would wait behind it for as long as a backup takes."""
-    monkeypatch.setattr(schema, "_TABLE_WAIT_SECONDS", 1)
+    monkeypatch.setattr(migrate, "_TABLE_WAIT_SECONDS", 1)
     await upgrade_to(bare, "0003")
     async with bare.connect() as backup:
         for table in ("timers", "claim_batches", "due_queue", "attempts"):
             await backup.exec_driver_sql(f"SELECT 1 FROM {table}")
         with pytest.raises(DatabaseError, match="a table was in use for 1 s"):
-            await schema.upgrade(bare)
-    done, after = await schema.upgrade(bare)
+            await migrate.upgrade(bare)
+    done, after = await migrate.upgrade(bare)
     # What was done before it met the table in use stays done.
     assert (done, after) == ("0004", schema.wanted_version())

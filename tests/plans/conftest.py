@@ -12,7 +12,7 @@ from tests.plans.fill import fill
 from tests.plans.planner import Planner
 from timer_db.embedded import EmbeddedServer
 from timer_db.engine import Pool, open_engine, parse_url
-from timer_db.schema import upgrade
+from timer_db.migrate import upgrade
 
 
 @pytest.fixture(scope="module")

@@ -12,12 +12,12 @@ from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from timer_api.answers import json_answer
-from timer_api.errors import Away
 from timer_api.groups import Moment, Whole
 from timer_api.openapi import NO_BODY, UNAVAILABLE, Parts, answer, needs, problems
 from timer_api.reading import of_one
 from timer_api.service import Service
 from timer_db.domain.api_key import Scope
+from timer_db.domain.errors import Away
 from timer_db.domain.representation import rfc3339
 from timer_db.operations.membership import Member, list_members
 from timer_db.shards import Shard

@@ -69,7 +69,7 @@ def _timers(
     defaults = service.directory.current.usual_of(owner)
     names = [None] * len(moments)
     if held is None:
-        ids = choose_ids(service.shards, now_us, names)
+        ids = choose_ids(service.shards, now_us, names, service.keeper.away)
     else:
         ids = idempotency.choose_ids(service.shards, held, names, first)
     return [
@@ -86,13 +86,12 @@ async def _store(
     if held is not None and held.is_repeat:
         found = await idempotency.find_stored(service.shards, [timer.id for timer in timers])
     new = [timer for timer in timers if timer.id not in found]
-    try:
-        results = await service.store_all(new, size_bytes) if new else ()
-    except LineFull:
-        return 0, Problem(Kind.busy, "the service is stopping; try again soon")
+    results = await service.store_all(new, size_bytes) if new else ()
     outcomes = dict(zip([timer.id for timer in new], results, strict=True))
     for number, timer in enumerate(timers):
         result = outcomes.get(timer.id)
+        if isinstance(result, LineFull):
+            return number, Problem(Kind.busy, "the service is stopping; try again soon")
         if isinstance(result, TimerError):
             return number, from_error(result)
         if isinstance(result, Exception):

@@ -25,7 +25,7 @@ from timer_api.timers.creation import build, check
 from timer_api.timers.owner import directory_for, owner_of
 from timer_api.timers.shown import shown
 from timer_db.domain.directory import Directory
-from timer_db.domain.errors import DatabaseUnavailable, TimerError
+from timer_db.domain.errors import Away, DatabaseUnavailable, TimerError
 from timer_db.domain.idempotency import KeyHeld
 from timer_db.domain.owner import DEFAULT_COLLECTION
 from timer_db.domain.timer import Timer
@@ -105,7 +105,8 @@ class BatchWork:
         names = list(map(_name_of, values))
         if self._held is None:
             # By the clock as it is now, so that the ids of this chunk stand behind those of the one before.
-            ids = choose_ids(self._service.shards, self._service.clock.latest_us(), names)
+            service = self._service
+            ids = choose_ids(service.shards, service.clock.latest_us(), names, service.keeper.away)
         else:
             ids = idempotency.choose_ids(self._service.shards, self._held, names, self._next)
         documents = (value for value in values if isinstance(value, dict))
@@ -145,13 +146,13 @@ class BatchWork:
         if not self.lost:
             try:
                 results = await self._stored_or_found(timers, chunk.size_bytes)
-            except LineFull:
-                self.lost = Problem(Kind.busy, "the service is stopping; try again soon")
             except DatabaseUnavailable as error:
                 self.lost = from_error(error)
             else:
-                lost = next((result for result in results if isinstance(result, DatabaseUnavailable)), None)
-                self.lost = from_error(lost) if lost else None
+                # Of several servers, those that are there go on.
+                lost = [result for result in results if isinstance(result, (DatabaseUnavailable, LineFull))]
+                if len(lost) == len(results):
+                    self.lost = _problem_of(lost[0])
                 return results
         return [self.lost] * len(timers)
 
@@ -192,11 +193,19 @@ def _name_of(value: Any) -> tuple[str, str] | None:
 
 def _problem(entry: Timer | Problem, result: Exception) -> Problem:
     match result:
-        case Problem():
-            return result
-        case DatabaseUnavailable() if isinstance(entry, Timer):
+        case DatabaseUnavailable() if isinstance(entry, Timer) and not isinstance(result, Away):
             detail = "the database was lost meanwhile: the timer may have been stored, under this id"
             return Problem(Kind.database_unavailable, detail, timer_id=str(entry.id))
+        case _:
+            return _problem_of(result)
+
+
+def _problem_of(result: Exception) -> Problem:
+    match result:
+        case Problem():
+            return result
+        case LineFull():
+            return Problem(Kind.busy, "the service is stopping; try again soon")
         case TimerError():
             return from_error(result)
         case _:

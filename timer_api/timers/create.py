@@ -74,7 +74,8 @@ async def _made(request: _Request) -> KeptAnswer:
     directory = await directory_for(service.directory, [asked])
     owner = owner_of(asked, caller, directory)
     defaults = directory.usual_of(owner)
-    timer_id = choose_id(service.shards, now_us, asked.get("collection", DEFAULT_COLLECTION), asked.get("name"))
+    collection, name = asked.get("collection", DEFAULT_COLLECTION), asked.get("name")
+    timer_id = choose_id(service.shards, now_us, collection, name, service.keeper.away)
     timer = build(asked, timer_id, now_us, owner, defaults, traceparent)
     return await _answer(service, await _stored(service, timer, size_bytes), service.clock.latest_us())
 

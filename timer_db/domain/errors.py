@@ -3,6 +3,7 @@
 TimerError
 ├── DatabaseError
 │   ├── DatabaseUnavailable     nobody answers, or the connection was lost: try again later
+│   │   └── Away                it is known that nobody answers
 │   ├── DatabaseUnfit           it answers, but cannot keep the promises (`faults` says why)
 │   ├── SchemaMismatch          its tables are not those of this version
 │   ├── UnexpectedCount         a write matched other rows than it must; it was rolled back
@@ -33,7 +34,7 @@ TimerError
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from timer_db.domain.states import TimerState
@@ -53,6 +54,19 @@ class DatabaseError(TimerError):
 
 class DatabaseUnavailable(DatabaseError):
     """Nobody answers, or the connection was lost. What was under way may or may not have happened."""
+
+
+class Away(DatabaseUnavailable):
+    """Some of `servers` databases do not answer, or whichever they are. Its text is for everybody."""
+
+    def __init__(self, numbers: Collection[int], servers: int) -> None:
+        self.numbers = tuple(numbers)
+        named = " and ".join(map(str, sorted(numbers)))
+        if servers == 1 or not numbers:
+            what = "the database cannot be reached"
+        else:
+            what = f"database {named} does not answer" if len(numbers) == 1 else f"databases {named} do not answer"
+        super().__init__(f"{what}; try again soon")
 
 
 class DatabaseUnfit(DatabaseError):

@@ -1,4 +1,4 @@
-"""Alembic's entry: it runs on the connection that `timer_db.schema` hands over."""
+"""Alembic's entry: it runs on the connection that `timer_db.migrate` hands over."""
 
 from __future__ import annotations
 

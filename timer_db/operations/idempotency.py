@@ -49,7 +49,7 @@ async def hold_keys(shards: Shards, asked: Sequence[KeyAsked]) -> list[KeyHeld |
     taken: set[bytes] = set()
     for each in asked:
         content, first_us, answer = found[each.key_sha256]
-        shard = _home(shards, each.key_sha256)
+        shard = home_of(shards, each.key_sha256)
         if not shard.keyring.is_hash_of(content, each.content_sha256):
             results.append(KeyReused())
         else:
@@ -80,7 +80,7 @@ async def _hold_on(shard: Shard, asked: Sequence[KeyAsked]) -> dict[bytes, _Row]
 
 async def find_answer(shards: Shards, asked: KeyAsked) -> bytes | None:
     """What this very request was answered, packed, if it came before; without holding the key."""
-    shard = _home(shards, asked.key_sha256)
+    shard = home_of(shards, asked.key_sha256)
 
     async def work(connection: Connection) -> dict[bytes, _Row]:
         return await _rows(connection, shard.keyring, [asked.key_sha256])
@@ -158,7 +158,7 @@ def choose_ids(
     shards: Shards, held: KeyHeld, names: Sequence[tuple[str, str] | None], first: int = 0
 ) -> list[UUID]:
     """The ids of a request's timers, from its `first` on, each with its collection and name or None."""
-    anywhere = _home(shards, held.key_sha256).number
+    anywhere = home_of(shards, held.key_sha256).number
     return [
         ids.derived_id(
             held.first_us, anywhere if name is None else shards.for_name(*name).number, held.key_sha256, index
@@ -208,12 +208,12 @@ def _at_home(shards: Shards, items: Iterable[Keyed]) -> Iterator[tuple[Shard, di
     """Each server with what is about its keys, by key. Of several with one key, the first has it."""
     by_shard: defaultdict[int, dict[bytes, Keyed]] = defaultdict(dict)
     for each in items:
-        by_shard[_home(shards, each.key_sha256).number].setdefault(each.key_sha256, each)
+        by_shard[home_of(shards, each.key_sha256).number].setdefault(each.key_sha256, each)
     for shard in shards:
         if of_shard := by_shard.get(shard.number):
             yield shard, of_shard
 
 
-def _home(shards: Shards, key_sha256: bytes) -> Shard:
+def home_of(shards: Shards, key_sha256: bytes) -> Shard:
     """Where a key is, whoever asks, and with it the timers without a name."""
     return shards.for_name("", key_sha256.hex())

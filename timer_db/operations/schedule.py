@@ -49,16 +49,18 @@ class Scheduled(NamedTuple):
     created: bool
 
 
-def choose_id(shards: Shards, now_us: int, collection: str, name: str | None) -> UUID:
-    """An id for a new timer, with the number of the shard that will hold it."""
-    shard = shards.for_name(collection, name) if name is not None else _any_shard(shards)
+def choose_id(shards: Shards, now_us: int, collection: str, name: str | None, away: Collection[int] = ()) -> UUID:
+    """An id for a new timer, with the number of the shard that will hold it: one that is away only if it must."""
+    shard = shards.for_name(collection, name) if name is not None else _any_shard(shards, away)
     return ids.new_id(now_us, shard.number)
 
 
-def choose_ids(shards: Shards, now_us: int, names: Sequence[tuple[str, str] | None]) -> list[UUID]:
+def choose_ids(
+    shards: Shards, now_us: int, names: Sequence[tuple[str, str] | None], away: Collection[int] = ()
+) -> list[UUID]:
     """The same for many timers of one commit, each with its collection and name or None; they go to as few servers
     as their names allow."""
-    anywhere = _any_shard(shards).number
+    anywhere = _any_shard(shards, away).number
     if len(shards) == 1:
         return ids.new_ids(now_us, anywhere, len(names))
     numbers = [anywhere if name is None else shards.for_name(*name).number for name in names]
@@ -67,8 +69,8 @@ def choose_ids(shards: Shards, now_us: int, names: Sequence[tuple[str, str] | No
     return [next(chosen[number]) for number in numbers]
 
 
-def _any_shard(shards: Shards) -> Shard:
-    return shards.for_new(secrets.randbits(16) if len(shards) > 1 else 0)
+def _any_shard(shards: Shards, away: Collection[int]) -> Shard:
+    return shards.for_new(secrets.randbits(16) if len(shards) > 1 else 0, away)
 
 
 async def schedule(shards: Shards, timers: Sequence[NewTimer]) -> list[Scheduled | NameTaken]:

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from pymysql.err import MySQLError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -21,7 +22,7 @@ from tenacity import (
 
 from timer_db import schema, transactions
 from timer_db.clock import DatabaseClock
-from timer_db.domain.errors import DatabaseUnavailable
+from timer_db.domain.errors import Away, DatabaseUnavailable
 from timer_db.operations import probe
 from timer_db.shards import Shard, Shards
 from timer_db.statements import controllers
@@ -46,13 +47,18 @@ class ConnectRetry:
     wait_max_seconds: float = 5.0
 
 
+OnAway = Callable[[int], None]
+"""Told the number of a server when it does not answer any more."""
+
+
 class _Watch:
     """One server, and whether it answers."""
 
-    def __init__(self, shard: Shard, name: str, clock: DatabaseClock) -> None:
+    def __init__(self, shard: Shard, name: str, clock: DatabaseClock, on_away: OnAway) -> None:
         self.shard = shard
         self._name = name
         self._clock = clock
+        self._on_away = on_away
         self._has_answered = self._is_told = False
 
     @property
@@ -90,6 +96,7 @@ class _Watch:
     def _tell_away(self, why: str) -> None:
         if not self._is_told:
             log.warning("%s is away: %s", self._name, why)
+            self._on_away(self.shard.number)
         self._is_told = True
 
 
@@ -99,10 +106,12 @@ class ClockKeeper:
     All shards are taken to agree on it (NTP); `python -m timer_db check` compares them.
     """
 
-    def __init__(self, shards: Shards, clock: DatabaseClock, retry: ConnectRetry) -> None:
+    def __init__(
+        self, shards: Shards, clock: DatabaseClock, retry: ConnectRetry, on_away: OnAway = lambda _: None
+    ) -> None:
         names = ["the database"] if len(shards) == 1 else [f"database {shard.number}" for shard in shards]
         self._watches = [
-            _Watch(shard, name, clock if shard is shards.home else DatabaseClock())
+            _Watch(shard, name, clock if shard is shards.home else DatabaseClock(), on_away)
             for shard, name in zip(shards, names, strict=True)
         ]
         self._home = self._watches[0]
@@ -118,6 +127,17 @@ class ClockKeeper:
     def away(self) -> frozenset[int]:
         """Servers that have not answered lately, by their numbers."""
         return frozenset(watch.shard.number for watch in self._watches if not watch.is_answering)
+
+    def check(self, number: int) -> None:
+        """Raises Away when this server has not answered lately."""
+        if not self._watches[number].is_answering:
+            raise Away([number], len(self._watches))
+
+    def refuse_while_away(self) -> None:
+        """From now on every transaction on a server that is away is refused at once, in this process. Only for who
+        runs this keeper, which tells when the server is back."""
+        for watch in self._watches:
+            transactions.refuse_while_away(watch.shard.engine, partial(self.check, watch.shard.number))
 
     async def wait_until_ready(self) -> None:
         """First contact with every shard: reach it, probe it, compare its schema.
@@ -181,4 +201,4 @@ async def look(engine: AsyncEngine, clock: DatabaseClock) -> int:
         clock.learn(server_us, asked_at, time.monotonic())
         return server_us
 
-    return await transactions.run(engine, work)
+    return await transactions.run(engine, work, even_if_away=True)
