@@ -191,6 +191,11 @@ async def test_while_the_database_is_away_the_keys_known_last_stay_valid(
         assert_refused(await client.get("/api-keys", headers=bearing(key)), Kind.database_unavailable)
         await app.service.gate.note_uses()
         proxy.is_refusing = False
+
+        async def look_again() -> bool:
+            return (await client.get("/health/ready")).status_code == 200
+
+        await poll(look_again, 10, "the end of the outage to be noticed")
         await app.service.gate.note_uses()
         assert (await api_keys.list_keys(elsewhere, 1)).keys[0].last_used_at_us is not None
     assert caplog.text.count("the API keys cannot be read") == 1

@@ -37,7 +37,7 @@ def check_repeats_are_marked(calls: list[dict[str, Any]]) -> int:
 def upgraded(system: System, version: str) -> None:
     """From the images before, with timers that wait, and some that fall due while the containers are exchanged."""
     before = schema_version(system)
-    waiting = system.create("upgraded", 300, 60)
+    waiting = system.create("upgraded", 300, 40)
     system.upgrade(version)
     system.wait_until_at_work()
     after = schema_version(system)

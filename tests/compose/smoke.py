@@ -1,9 +1,9 @@
 """Runs the compose system under a project name of its own, upgrades it, breaks it, and checks what arrives.
 
-    python3 tests/compose/smoke.py [--from TAG] [--to TAG] [--seconds N]
+    python3 tests/compose/smoke.py [--from TAG] [--to TAG]
 
 It needs docker, docker compose (or docker-compose 1.29) and the images, which `make deployment` makes, and nothing
-but Python's own library. It ends within that time, with 0 when everything held, and removes what it started.
+but Python's own library. It ends within fifteen minutes, with 0 when everything held, and removes what it started.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from commands import SmokeError, run, say
 from confinement import check_confinement
 from system import PROJECT, Creator, System, http, wait_for
 
+LIMIT_SECONDS = 840
 PREVIOUS = "previous"
 """The tag of the version before, where its images were made."""
 
@@ -39,7 +40,7 @@ def has_images(tag: str) -> bool:
 
 def give_up(signal_number: int, _: object) -> None:
     """Ends the run where it stands, but in order: what was started is removed."""
-    raise SmokeError("not done in time" if signal_number == signal.SIGALRM else "told to stop")
+    raise SmokeError(f"not done after {LIMIT_SECONDS} s" if signal_number == signal.SIGALRM else "told to stop")
 
 
 @contextmanager
@@ -93,13 +94,12 @@ def main() -> int:
         help=f"the tag of earlier images, from which to upgrade (default: {PREVIOUS}, if any)",
     )
     parser.add_argument("--to", dest="version", default="latest", help="the tag of the images that are tried")
-    parser.add_argument("--seconds", type=int, default=840, help="give up after so long (default: 840)")
     options = parser.parse_args()
     for number in (signal.SIGALRM, signal.SIGTERM):
         signal.signal(number, give_up)
-    signal.alarm(options.seconds)
-    before = options.before or (PREVIOUS if has_images(PREVIOUS) else None)
+    signal.alarm(LIMIT_SECONDS)
     try:
+        before = options.before or (PREVIOUS if has_images(PREVIOUS) else None)
         with running_system(before or options.version) as system:
             play(system, before, options.version)
     except (SmokeError, OSError, HTTPException) as fault:
