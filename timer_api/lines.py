@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic
 
 from timer_api.intake import Intake, IntakeLimits, Item, LineFull, Made, Store
@@ -32,6 +32,8 @@ class Lines(Generic[Item, Made]):
             shard.number: Intake(store, limits, f"{name} of database {shard.number}" if several else name)
             for shard in shards
         }
+        self._only = None if several else self._of[shards.home.number]
+        """With one server, who asked for the time was told whether it is there; a create asks no more."""
 
     def start(self) -> None:
         """Begin to write."""
@@ -52,19 +54,23 @@ class Lines(Generic[Item, Made]):
         for number in refusal.numbers:
             self._of[number].refuse(refusal)
 
-    async def put(self, item: Item, size_bytes: int) -> Made:
-        """Store one item; returns when it is committed.
+    def put(self, item: Item, size_bytes: int) -> Awaitable[Made]:
+        """Store one item; to be awaited until it is committed.
 
-        Raises LineFull when too much waits, Away while its server is away, and why this item is not stored.
+        Raises LineFull when too much waits, Away while its server is one of several and away, and why this item is
+        not stored.
         """
-        number = self._number_of(item)
-        self._keeper.check(number)
-        return await self._of[number].put(item, size_bytes)
+        line = self._only
+        if line is None:
+            number = self._number_of(item)
+            self._keeper.check(number)
+            line = self._of[number]
+        return line.put(item, size_bytes)
 
     async def put_all(self, items: Sequence[Item], size_bytes: int) -> Sequence[Made | Exception]:
         """Store items that came together, in one commit for each server; gives what came of each, in their order:
         LineFull and Away also for those that were not begun."""
-        if len(self._of) == 1:
+        if self._only is not None:
             return await self._put_together(next(iter(self._of)), items, size_bytes)
         parts: defaultdict[int, list[int]] = defaultdict(list)
         for place, item in enumerate(items):

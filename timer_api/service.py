@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from timer_api import errors
@@ -108,6 +108,11 @@ class Service:
         if not self.keeper.is_ready:
             raise self.unavailable
         return self.clock.latest_us()
+
+    @property
+    def avoided(self) -> Collection[int]:
+        """Servers that are away, for a timer that may go to any."""
+        return self.keeper.away if len(self.shards) > 1 else ()
 
     @property
     def unavailable(self) -> Problem:

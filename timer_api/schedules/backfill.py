@@ -69,7 +69,7 @@ def _timers(
     defaults = service.directory.current.usual_of(owner)
     names = [None] * len(moments)
     if held is None:
-        ids = choose_ids(service.shards, now_us, names, service.keeper.away)
+        ids = choose_ids(service.shards, now_us, names, service.avoided)
     else:
         ids = idempotency.choose_ids(service.shards, held, names, first)
     return [

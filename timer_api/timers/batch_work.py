@@ -106,7 +106,7 @@ class BatchWork:
         if self._held is None:
             # By the clock as it is now, so that the ids of this chunk stand behind those of the one before.
             service = self._service
-            ids = choose_ids(service.shards, service.clock.latest_us(), names, service.keeper.away)
+            ids = choose_ids(service.shards, service.clock.latest_us(), names, service.avoided)
         else:
             ids = idempotency.choose_ids(self._service.shards, self._held, names, self._next)
         documents = (value for value in values if isinstance(value, dict))

@@ -75,7 +75,7 @@ async def _made(request: _Request) -> KeptAnswer:
     owner = owner_of(asked, caller, directory)
     defaults = directory.usual_of(owner)
     collection, name = asked.get("collection", DEFAULT_COLLECTION), asked.get("name")
-    timer_id = choose_id(service.shards, now_us, collection, name, service.keeper.away)
+    timer_id = choose_id(service.shards, now_us, collection, name, service.avoided)
     timer = build(asked, timer_id, now_us, owner, defaults, traceparent)
     return await _answer(service, await _stored(service, timer, size_bytes), service.clock.latest_us())
 

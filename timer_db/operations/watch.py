@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
+from weakref import ref
 
 from pymysql.err import MySQLError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -136,8 +137,15 @@ class ClockKeeper:
     def refuse_while_away(self) -> None:
         """From now on every transaction on a server that is away is refused at once, in this process. Only for who
         runs this keeper, which tells when the server is back."""
+        # Not by a reference that would keep the engines, under which it is kept, for ever.
+        keeper = ref(self)
+
+        def check(number: int) -> None:
+            if living := keeper():
+                living.check(number)
+
         for watch in self._watches:
-            transactions.refuse_while_away(watch.shard.engine, partial(self.check, watch.shard.number))
+            transactions.refuse_while_away(watch.shard.engine, partial(check, watch.shard.number))
 
     async def wait_until_ready(self) -> None:
         """First contact with every shard: reach it, probe it, compare its schema.
